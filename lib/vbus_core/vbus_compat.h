@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+#ifndef VBUS_COMPAT_H
+#define VBUS_COMPAT_H
+
+/**
+ * @file
+ * The differences between DPDK 22.11, 24.11 and 25.11, in one place. A version test anywhere else
+ * fails CI. What is written down here was read from the releases; 22.11 is what is tested.
+ */
+
+#include <rte_version.h>
+
+#define VBUS_DPDK_GE(y, m) (RTE_VERSION >= RTE_VERSION_NUM(y, m, 0, 0))
+
+/** Return type of eth_rx_queue_count_t. */
+#if VBUS_DPDK_GE(25, 11)
+typedef int vbus_queue_count_t;
+#else
+#include <stdint.h>
+typedef uint32_t vbus_queue_count_t;
+#endif
+
+/** Telemetry: unsigned values (renamed in 23.03, the old name is gone in 25.11). */
+#if VBUS_DPDK_GE(23, 3)
+#define vbus_tel_dict_uint(d, name, val) rte_tel_data_add_dict_uint((d), (name), (val))
+#else
+#define vbus_tel_dict_uint(d, name, val) rte_tel_data_add_dict_u64((d), (name), (val))
+#endif
+
+/** Plugin name export: (name, index) until 25.03, (name) since 25.07. */
+#if VBUS_DPDK_GE(25, 7)
+#define VBUS_PMD_EXPORT_NAME(name) RTE_PMD_EXPORT_NAME(name)
+#else
+#define VBUS_PMD_EXPORT_NAME(name) RTE_PMD_EXPORT_NAME(name, __COUNTER__)
+#endif
+
+/** Cache-line alignment of a struct: after its body until 23.11, before its tag since 24.03. */
+#define VBUS_CACHE_ALIGNED __attribute__((aligned(64)))
+
+#endif /* VBUS_COMPAT_H */

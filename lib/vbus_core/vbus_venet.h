@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+#ifndef VBUS_VENET_H
+#define VBUS_VENET_H
+
+/**
+ * @file
+ * The venet class, south end: the device, its control functions and its burst functions (doc/abi.md
+ * section 5). The data path is a queue object that any polling program drives (DECISIONS 12): the
+ * PMD's south end is a thin ethdev over it, vbus-dp polls it directly.
+ *
+ * Words are south's: *rx* takes frames from north (north's transmit ring), *tx* gives frames to north
+ * (north's receive ring).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+struct vbus_device;
+struct vbus_venet;
+
+#define VBUS_VENET_MTU_MIN 68u
+#define VBUS_VENET_MTU_MAX 9600u
+
+/** Arguments of vbus_device_create(name, "venet", &args). */
+struct vbus_venet_args {
+	struct rte_ether_addr mac; /**< all zero: random, locally administered */
+	uint16_t mtu;              /**< 0: 1500 */
+	uint16_t nb_queues;        /**< 0: 1; v2 has one pair */
+};
+
+/** Who polls the venet: called back by the control side. */
+struct vbus_venet_user {
+	/** North took the link up or down (or the peer went). Control lock held: only note it, e.g. queue a job. */
+	void (*link)(void *arg, bool up);
+	/** When it returns, no polling thread runs a burst that began before. Control lock held.
+	 *  NULL: nobody polls. vbus_mark_wait() in the PMD, RCU in vbus-dp. */
+	void (*quiesce)(void *arg);
+	/** A sleeping receiver: frames wait in the rx queue (north signalled). Control lock held. May be NULL. */
+	void (*rx_wake)(void *arg);
+	void *arg;
+};
+
+/** The venet behind a device, NULL when it is of another class. */
+struct vbus_venet *vbus_venet_of(struct vbus_device *dev);
+
+/**
+ * Bind the polling side. With @p user NULL: unbind; returns after a last quiesce. Control lock held.
+ * While none is bound, or it is stopped, LINKUP succeeds but north gets LINKSTATE 0... see
+ * vbus_venet_set_ready(). @return 0, -EBUSY: another one polls it.
+ */
+int vbus_venet_bind(struct vbus_venet *v, const struct vbus_venet_user *user, struct rte_mempool *rx_pool);
+/** The polling side is started (true) or stopped (false: returns after quiesce). North's carrier follows it. */
+void vbus_venet_set_ready(struct vbus_venet *v, bool ready);
+/** What the polling side takes unfinished from rx; the rest is completed in software before it is handed out. */
+#define VBUS_VENET_RX_CSUM 1u /**< frames with L4 checksum not filled in (marked RX_L4_CKSUM_NONE) */
+#define VBUS_VENET_RX_LRO  2u /**< frames larger than the MTU with segment size (marked RX_LRO) */
+void vbus_venet_set_rx_accept(struct vbus_venet *v, uint32_t flags);
+void vbus_venet_set_mtu(struct vbus_venet *v, uint16_t mtu);
+uint16_t vbus_venet_mtu(const struct vbus_venet *v);
+void vbus_venet_mac(const struct vbus_venet *v, struct rte_ether_addr *mac);
+int vbus_venet_set_mac(struct vbus_venet *v, const struct rte_ether_addr *mac);
+/** Is the link up: north called LINKUP, memory is there, the polling side is ready. Any thread. */
+bool vbus_venet_link(const struct vbus_venet *v);
+
+/* ---- polled by one thread each (rx and tx may be two threads); no lock ------------------------- */
+
+/**
+ * Take up to @p nb frames that north sent. Copies each once into mbufs of the bound pool (chained where
+ * a frame is larger than an mbuf).
+ * @return number of mbufs in @p pkts, 0 when the link is down.
+ */
+uint16_t vbus_venet_rx_burst(struct vbus_venet *v, uint16_t queue, struct rte_mbuf **pkts, uint16_t nb);
+/**
+ * Give up to @p nb frames to north; copies each once into north's buffers; the mbufs taken are freed.
+ * Offload requests in ol_flags are passed on when north can take them, completed in software otherwise.
+ * @return number taken (sent or dropped with a counted reason); the rest found no buffer. Link down: 0.
+ */
+uint16_t vbus_venet_tx_burst(struct vbus_venet *v, uint16_t queue, struct rte_mbuf **pkts, uint16_t nb);
+/** Frames waiting in rx / free north buffers for tx, bounded scan. Polling thread of that direction. */
+uint32_t vbus_venet_rx_count(struct vbus_venet *v, uint16_t queue);
+uint32_t vbus_venet_tx_free(struct vbus_venet *v, uint16_t queue);
+/** Ask for / give up wake-ups (rx_wake) when north sends. enable: @return true: frames are there already. */
+bool vbus_venet_rx_intr_enable(struct vbus_venet *v, uint16_t queue);
+void vbus_venet_rx_intr_disable(struct vbus_venet *v, uint16_t queue);
+
+/* ---- statistics -------------------------------------------------------------------------------- */
+
+/** X(field, "xstat name"): one writer each (the polling thread of that direction). Every drop has a reason. */
+#define VBUS_VENET_RX_STATS(X)                                                                     \
+	X(packets, "packets")                                                                      \
+	X(bytes, "bytes")                                                                          \
+	X(bursts, "bursts")                                                                        \
+	X(multi_seg, "multi_segment_packets")                                                      \
+	X(csum_done, "checksums_completed")                                                        \
+	X(gso_done, "packets_segmented")                                                           \
+	X(nombuf, "nombuf_deferrals")                                                              \
+	X(drop_addr, "drop_bad_address")                                                           \
+	X(drop_len, "drop_bad_length")                                                             \
+	X(drop_sg, "drop_bad_sg")                                                                  \
+	X(drop_offload, "drop_bad_offload")                                                        \
+	X(drop_nombuf, "drop_no_mbuf")                                                             \
+	X(signals, "signals_sent")
+#define VBUS_VENET_TX_STATS(X)                                                                     \
+	X(packets, "packets")                                                                      \
+	X(bytes, "bytes")                                                                          \
+	X(bursts, "bursts")                                                                        \
+	X(multi_seg, "multi_segment_packets")                                                      \
+	X(csum_done, "checksums_completed")                                                        \
+	X(gso_done, "packets_segmented")                                                           \
+	X(ring_full, "ring_full")                                                                  \
+	X(drop_addr, "drop_bad_address")                                                           \
+	X(drop_room, "drop_no_room_in_buffer")                                                     \
+	X(drop_sg, "drop_bad_sg")                                                                  \
+	X(drop_page, "drop_no_page")                                                               \
+	X(drop_offload, "drop_offload_failed")                                                     \
+	X(drop_down, "drop_link_down")                                                             \
+	X(signals, "signals_sent")
+#define VBUS_STAT_FIELD(field, name) uint64_t field;
+struct vbus_venet_rx_stats {
+	VBUS_VENET_RX_STATS(VBUS_STAT_FIELD)
+};
+struct vbus_venet_tx_stats {
+	VBUS_VENET_TX_STATS(VBUS_STAT_FIELD)
+};
+/** Copies; counters never go back (ethdev's reset subtracts a base). Any thread. */
+void vbus_venet_stats(const struct vbus_venet *v, uint16_t queue, struct vbus_venet_rx_stats *rx,
+	struct vbus_venet_tx_stats *tx);
+
+/** State for telemetry and `show`: negotiated groups, ring sizes. Control lock held. */
+struct vbus_venet_info {
+	bool opened, link_up, sg, tso4, tso6, pmtd, l4ro, linkstate, rx_armed;
+	uint32_t rx_ring_size, tx_ring_size;
+};
+void vbus_venet_info(const struct vbus_venet *v, struct vbus_venet_info *info);
+
+#endif /* VBUS_VENET_H */
