@@ -22,6 +22,30 @@ typedef int vbus_queue_count_t;
 typedef uint32_t vbus_queue_count_t;
 #endif
 
+/** Per-queue counters: members of struct rte_eth_stats until 25.07, a struct of their own since 25.11.
+ *  An operation is: int f(struct rte_eth_dev *dev, VBUS_STATS_GET_ARGS), with VBUS_QSTATS. */
+#if VBUS_DPDK_GE(25, 11)
+#define VBUS_STATS_GET_ARGS struct rte_eth_stats *stats, struct eth_queue_stats *qstats
+#define VBUS_QSTATS	    (qstats)
+#define vbus_eth_qstats_t   struct eth_queue_stats
+#else
+#define VBUS_STATS_GET_ARGS struct rte_eth_stats *stats
+#define VBUS_QSTATS	    (stats)
+#define vbus_eth_qstats_t   struct rte_eth_stats
+#endif
+
+/** dev_supported_ptypes_get: a list that ends with UNKNOWN until 23.11, with a count since 24.03. */
+#define VBUS_PTYPES_RET const uint32_t *
+#if VBUS_DPDK_GE(24, 3)
+#define VBUS_PTYPES_ARGS       struct rte_eth_dev *dev, size_t *no_of_elements
+#define VBUS_PTYPES_END	       RTE_PTYPE_UNKNOWN
+#define VBUS_PTYPES_DONE(list) (*no_of_elements = sizeof(list) / sizeof((list)[0]) - 1)
+#else
+#define VBUS_PTYPES_ARGS struct rte_eth_dev *dev
+#define VBUS_PTYPES_END	 RTE_PTYPE_UNKNOWN
+#define VBUS_PTYPES_DONE(list)
+#endif
+
 /** Telemetry: unsigned values (renamed in 23.03, the old name is gone in 25.11). */
 #if VBUS_DPDK_GE(23, 3)
 #define vbus_tel_dict_uint(d, name, val) rte_tel_data_add_dict_uint((d), (name), (val))
