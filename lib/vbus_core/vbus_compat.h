@@ -10,6 +10,9 @@
  * fails CI. What is written down here was read from the releases; 22.11 is what is tested.
  */
 
+#include <errno.h>
+#include <stdint.h>
+
 #include <rte_version.h>
 
 #define VBUS_DPDK_GE(y, m) (RTE_VERSION >= RTE_VERSION_NUM(y, m, 0, 0))
@@ -58,6 +61,52 @@ typedef uint32_t vbus_queue_count_t;
 #define VBUS_PMD_EXPORT_NAME(name) RTE_PMD_EXPORT_NAME(name)
 #else
 #define VBUS_PMD_EXPORT_NAME(name) RTE_PMD_EXPORT_NAME(name, __COUNTER__)
+#endif
+
+/** A control thread with EAL's control affinity: by pthread until 23.07, by rte_thread since 23.11. */
+#include <pthread.h>
+#include <rte_lcore.h>
+#if VBUS_DPDK_GE(23, 11)
+#include <stdlib.h>
+#include <rte_thread.h>
+struct vbus_thread_start {
+	void *(*fn)(void *);
+	void *arg;
+};
+static inline uint32_t
+vbus_thread_main(void *p)
+{
+	struct vbus_thread_start s = *(struct vbus_thread_start *)p;
+
+	free(p);
+	s.fn(s.arg);
+	return 0;
+}
+static inline int
+vbus_ctrl_thread_create(pthread_t *tid, const char *name, void *(*fn)(void *), void *arg)
+{
+	struct vbus_thread_start *s = (struct vbus_thread_start *)malloc(sizeof(*s));
+	rte_thread_t id;
+	int ret;
+
+	if (s == NULL)
+		return -ENOMEM;
+	s->fn = fn;
+	s->arg = arg;
+	ret = rte_thread_create_control(&id, name, vbus_thread_main, s);
+	if (ret != 0) {
+		free(s);
+		return ret < 0 ? ret : -ret;
+	}
+	*tid = (pthread_t)id.opaque_id;
+	return 0;
+}
+#else
+static inline int
+vbus_ctrl_thread_create(pthread_t *tid, const char *name, void *(*fn)(void *), void *arg)
+{
+	return rte_ctrl_thread_create(tid, name, NULL, fn, arg);
+}
 #endif
 
 /** Cache-line alignment of a struct: after its body until 23.11, before its tag since 24.03. */
