@@ -141,11 +141,10 @@ vbus_pmd_link_set(struct rte_eth_dev *dev, bool up)
 }
 
 void
-vbus_pmd_link_publish(struct rte_eth_dev *dev, bool up)
+vbus_pmd_link_event(struct rte_eth_dev *dev)
 {
-	if (!vbus_pmd_link_set(dev, up))
-		return;
-	PMD_LOG(INFO, dev->data->name, "link %s", up ? "up" : "down");
+	PMD_LOG(INFO, dev->data->name, "link %s",
+		dev->data->dev_link.link_status == RTE_ETH_LINK_UP ? "up" : "down");
 	if (dev->data->dev_conf.intr_conf.lsc != 0)
 		rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_LSC, NULL);
 }

@@ -86,8 +86,8 @@ void vbus_pmd_stats_add_tx(struct rte_eth_stats *stats, vbus_eth_qstats_t *qstat
 void vbus_pmd_dev_info(struct rte_eth_dev_info *info, uint16_t nb_queues);
 /** Set the port's link. @return true when its state changed. Any thread but an lcore's data path. */
 bool vbus_pmd_link_set(struct rte_eth_dev *dev, bool up);
-/** The same, with a log line and the LSC callback (when asked for) on a change. Lock not held. */
-void vbus_pmd_link_publish(struct rte_eth_dev *dev, bool up);
+/** Say that it changed: a log line, and the LSC callback when asked for. Lock not held. */
+void vbus_pmd_link_event(struct rte_eth_dev *dev);
 /** The packet types that receive may mark. */
 VBUS_PTYPES_RET vbus_pmd_ptypes_get(VBUS_PTYPES_ARGS);
 /** An operation that has nothing to do and succeeds: promiscuous and all-multicast, on and off (a

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+#ifndef VBUS_SOUTH_H
+#define VBUS_SOUTH_H
+
+/**
+ * @file
+ * The south end of the PMD: a thin ethdev over a venet of this process (private to the PMD).
+ *
+ *     vbus_south_args.c   what a user typed -> struct vbus_south_args, or one line why not
+ *     vbus_south_port.c   the objects behind a port: bus, device, connector; link changes
+ *     vbus_south_ops.c    ethdev's control operations
+ *     vbus_south_rxtx.c   bursts, counts, descriptor status
+ *     vbus_south_stats.c  basic and extended statistics
+ *     vbus_south.c        the vdev driver: probe and remove
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#include <ethdev_driver.h>
+
+#include "vbus_core.h"
+#include "vbus_ctl.h"
+#include "vbus_mark.h"
+#include "vbus_pmd_common.h"
+#include "vbus_venet.h"
+
+#define VBUS_SOUTH_QUEUES_MAX 1u /**< pairs: version 2 of the ABI has one */
+#define VBUS_SOUTH_DESC_MAX   4096u
+#define VBUS_SOUTH_REASON_MAX 256u
+
+/** A vdev's arguments, checked. */
+struct vbus_south_args {
+	char iface[sizeof(((struct sockaddr_un *)0)->sun_path)]; /**< "": null= was given */
+	char bus[VBUS_NAME_SIZE];
+	bool bus_given; /**< by bus=, not made from the socket's name */
+	char name[VBUS_NAME_SIZE];
+	struct rte_ether_addr mac; /**< all zero: a random one */
+};
+
+/**
+ * Check and take a vdev's arguments.
+ *
+ * @param vdev   the vdev's name, the default of name=
+ * @param text   "key=value,..."
+ * @param[out] reason  VBUS_SOUTH_REASON_MAX bytes; on failure one line that names key and reason
+ * @return 0, -EINVAL, -ENOTSUP (window=, queues= above what there is), -ENOENT, -EACCES
+ */
+int vbus_south_args_parse(
+	const char *vdev, const char *text, struct vbus_south_args *args, char *reason);
+
+/** One direction's way into the venet. The polling thread writes mark; the control side writes on. */
+struct vbus_south_queue {
+	struct vbus_mark mark;
+	_Atomic bool on;       /**< the queue is started: bursts may touch the venet */
+	_Atomic uint32_t side; /**< threads in a count or an interrupt switch, beside the poller */
+	struct vbus_venet *venet;
+	uint16_t port_id;
+	uint16_t queue_id;
+	uint16_t nb_desc;
+	struct rte_mempool *pool; /**< receive only */
+	bool deferred;		  /**< not started with the port */
+} VBUS_CACHE_ALIGNED;
+
+/** A port: dev_private. Freed by ethdev after close. */
+struct vbus_south_port {
+	struct rte_eth_dev *dev;
+	struct vbus_bus *bus;
+	struct vbus_device *device;
+	struct vbus_venet *venet;
+	struct vbus_ctl_job link_job; /**< worker: tell ethdev of a link change */
+	struct rte_ether_addr mac;
+	struct rte_intr_handle *intr;
+	int rx_fd
+		[VBUS_SOUTH_QUEUES_MAX]; /**< eventfds of receive interrupts, open for the port's life */
+	bool bound;			 /**< polled: the venet knows us */
+	uint64_t rx_base[VBUS_SOUTH_QUEUES_MAX][VBUS_PMD_STATS_MAX];
+	uint64_t tx_base[VBUS_SOUTH_QUEUES_MAX][VBUS_PMD_STATS_MAX];
+};
+
+static inline struct vbus_south_port *
+vbus_south_port_of(struct rte_eth_dev *dev)
+{
+	return dev->data->dev_private;
+}
+
+extern const struct eth_dev_ops vbus_south_ops;
+
+/* vbus_south_port.c: control lock NOT held. */
+/** Make bus, device and connector for the port. On failure nothing is left and @p reason says why. */
+int vbus_south_port_open(
+	struct vbus_south_port *port, const struct vbus_south_args *args, char *reason);
+/** Undo it: the device leaves its bus (DEVDROP), the last port of a bus ends it. Harmless twice. */
+void vbus_south_port_close(struct vbus_south_port *port);
+/** The port is started / stopped: bind to the venet, carrier on / off. */
+int vbus_south_port_start(struct vbus_south_port *port);
+void vbus_south_port_stop(struct vbus_south_port *port);
+/** Bring ethdev's link in line with the venet's. @return true when it changed. */
+bool vbus_south_port_link(struct vbus_south_port *port);
+
+/* vbus_south_rxtx.c */
+uint16_t vbus_south_rx_burst(void *queue, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t vbus_south_tx_burst(void *queue, struct rte_mbuf **pkts, uint16_t nb);
+vbus_queue_count_t vbus_south_rx_count(void *queue);
+int vbus_south_rx_desc_status(void *queue, uint16_t offset);
+int vbus_south_tx_desc_status(void *queue, uint16_t offset);
+int vbus_south_rx_intr_enable(struct rte_eth_dev *dev, uint16_t queue);
+int vbus_south_rx_intr_disable(struct rte_eth_dev *dev, uint16_t queue);
+/** No thread is in the queue that entered before the call. The caller did vbus_mark_fence(). */
+void vbus_south_queue_wait(struct vbus_south_queue *q);
+
+/* vbus_south_stats.c */
+int vbus_south_stats_get(struct rte_eth_dev *dev, VBUS_STATS_GET_ARGS);
+int vbus_south_stats_reset(struct rte_eth_dev *dev);
+int vbus_south_xstats_names(
+	struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int size);
+int vbus_south_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int size);
+
+#endif /* VBUS_SOUTH_H */
