@@ -27,9 +27,12 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default) /* the plugin exports what is declared here */
+
 struct rte_vbus_link;
 
 #define RTE_VBUS_TIMEOUT_MS    1000
+#define RTE_VBUS_DROP_MS       3000
 #define RTE_VBUS_TYPE_SIZE     128
 #define RTE_VBUS_NAME_SIZE     64
 
@@ -63,6 +66,13 @@ struct rte_vbus_driver {
 	void (*lost)(struct rte_vbus_device *dev);
 	/** The peer is back and announced the device of that name again: open, share, link up anew. */
 	void (*back)(struct rte_vbus_device *dev);
+	/**
+	 * Optional. DEVDROP came for a bound device: tell the application (RTE_ETH_EVENT_INTR_RMV) and leave the
+	 * rest to it, as with other hot-plugged devices: it stops and closes the port and calls rte_dev_remove(),
+	 * which runs remove(). An application that has not done so after RTE_VBUS_DROP_MS has remove() run by
+	 * the bus. Calls, handle and shared blocks stay good meanwhile (doc/abi.md 7.15). NULL: remove() at once.
+	 */
+	void (*dropped)(struct rte_vbus_device *dev);
 };
 
 void rte_vbus_register(struct rte_vbus_driver *drv);
@@ -126,6 +136,8 @@ size_t rte_vbus_mbuf_addr_offset(const struct rte_vbus_device *dev);
 bool rte_vbus_visible(const struct rte_vbus_device *dev, const void *va, size_t len);
 /** Is the peer there now? Any thread. */
 bool rte_vbus_present(const struct rte_vbus_device *dev);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
