@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /** Bytes of replies that may wait for a peer that does not read. */
-#define VFU_TX_MAX 131072u
+#define VFU_TX_MAX 262144u
 /** Messages with descriptors that may wait, too. */
 #define VFU_TX_MAX_FD_MSGS 16u
 /** Whole messages are sent together up to this size: one buffer of the kernel, never split. */
@@ -111,10 +111,11 @@ int vfu_tx_flush(int sock, struct vfu_tx *tx);
 void vfu_tx_drop(struct vfu_tx *tx);
 
 /**
- * Send one message with its descriptors, or as much as the socket takes.
+ * Send one message with its descriptors, or several without, or as much as the socket takes.
  * @return bytes sent, or a negative errno (-EAGAIN: nothing).
  */
-ssize_t vfu_io_send(int sock, const void *buf, size_t len, const int *fds, uint32_t nb_fds);
+struct iovec;
+ssize_t vfu_io_send(int sock, struct iovec *iov, uint32_t nb_iov, const int *fds, uint32_t nb_fds);
 
 /** Write a reason into a caller's buffer of VFU_WHY_LEN bytes (NULL: nowhere). */
 void vfu_why(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
