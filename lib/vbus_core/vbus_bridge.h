@@ -16,6 +16,7 @@
 
 struct vbus_bridge;
 struct vbus_bus;
+struct vbus_link_state;
 struct vbus_memmap;
 
 /** Connector: the south glue that carries a bridge over a medium. */
@@ -48,18 +49,30 @@ int vbus_connector_null(struct vbus_bus *bus);
 int vbus_bridge_session_open(struct vbus_bridge *b, bool identity);
 /** The peer is gone: as a reset, and every region is unmapped. Idempotent. */
 void vbus_bridge_session_close(struct vbus_bridge *b, const char *reason);
-/** Function reset (DEVICE_RESET, bus master 1 -> 0): section 7.13. Device ids start again only when @p function_reset. */
+/**
+ * Reset: every device is closed, event queue and channels are dropped, north's memory is not
+ * touched any more (section 7.13); the memory map stays. With @p function_reset (DEVICE_RESET)
+ * device ids start again and configuration space and registers are as at power-on; without (bus
+ * master 1 -> 0, which vbus_bridge_config_write() finds by itself) neither.
+ */
 void vbus_bridge_reset(struct vbus_bridge *b, bool function_reset);
 /** The session's memory map: the connector adds and removes regions. */
 struct vbus_memmap *vbus_bridge_memmap(struct vbus_bridge *b);
 
 /** BAR 0: write of 1, 2, 4, 8 (any) bytes at @p off; the call descriptor is latched. */
 void vbus_bridge_regs_write(struct vbus_bridge *b, uint64_t off, const void *buf, uint32_t len);
-/** BAR 0: a read that covers offset 0 with 4 bytes runs the call. */
+/** BAR 0: a read of 4 or more bytes at offset 0 runs the call; others give back what was latched. */
 void vbus_bridge_regs_read(struct vbus_bridge *b, uint64_t off, void *buf, uint32_t len);
 /** BAR 1: a write to a signal register. */
 void vbus_bridge_signal_write(struct vbus_bridge *b, uint64_t off, uint32_t value);
-/** The same by name, for media that have no registers: @return the call's result. */
+/**
+ * The same by name, for media that have no registers.
+ * @return the call's result: >= 0, or a negated errno. Those of the bridge itself: -ENOTCONN no
+ *         session; -ENOSYS unknown vector; -EINVAL wrong length, magic, version, ring, channel or
+ *         signal offset; -EPROTO before NEGOTIATE; -EFAULT not in north's memory; -ENODEV unknown
+ *         device id; -ENOENT unknown handle or channel; -EBUSY device open or queue registered
+ *         already; -EEXIST block id shared already; -ENOSPC no slot left.
+ */
 int32_t vbus_bridge_call(struct vbus_bridge *b, uint32_t vector, uint64_t datap, uint32_t len);
 /** shmsignal without a handle (the kick eventfd of DECISIONS 24): look at every block whose signal is set. */
 void vbus_bridge_kick(struct vbus_bridge *b);
@@ -70,13 +83,39 @@ void vbus_bridge_config_write(struct vbus_bridge *b, uint32_t off, const void *b
 #define VBUS_BAR0_SIZE 4096u
 #define VBUS_BAR1_SIZE 32u
 
+/** The link's state (link_state.h): a connector keeps its session in the `vfu` area. Never NULL. */
+struct vbus_link_state *vbus_bridge_link_state(struct vbus_bridge *b);
+
+/** X(name, "counter name"): why a call or a signal of north was refused. */
+#define VBUS_BRIDGE_REFUSALS(X)                                                                    \
+	X(NO_SESSION, "refused_no_session")                                                        \
+	X(STATE, "refused_wrong_state")                                                            \
+	X(VECTOR, "refused_unknown_vector")                                                        \
+	X(LENGTH, "refused_bad_length")                                                            \
+	X(ADDRESS, "refused_bad_address")                                                          \
+	X(MAGIC, "refused_bad_magic")                                                              \
+	X(RING, "refused_bad_ring")                                                                \
+	X(CHANNEL, "refused_bad_channel")                                                          \
+	X(DEVICE, "refused_unknown_device")                                                        \
+	X(HANDLE, "refused_unknown_handle")                                                        \
+	X(EXISTS, "refused_twice")                                                                 \
+	X(SIGNAL, "refused_bad_signal")                                                            \
+	X(SPACE, "refused_no_space")                                                               \
+	X(CLASS, "refused_by_device")
+#define VBUS_BRIDGE_REFUSAL_ENUM(name, text) VBUS_REFUSED_##name,
+enum vbus_bridge_refusal { VBUS_BRIDGE_REFUSALS(VBUS_BRIDGE_REFUSAL_ENUM) VBUS_REFUSED_NB };
+/** The counter's name; never NULL. Any thread. */
+const char *vbus_bridge_refusal_name(enum vbus_bridge_refusal why);
+
 /** For telemetry. Every field is a counter since the bridge was made, or a state. */
 struct vbus_bridge_info {
 	bool peer, negotiated, events_ready;
+	const char *fault; /**< NULL, or why the link was faulted (static text) since the last NEGOTIATE */
 	uint64_t capabilities;
 	uint64_t nb_sessions, nb_resets, nb_calls, nb_fast_calls, nb_failed_calls, nb_signals_in;
 	uint64_t nb_events, nb_events_held_max, nb_irqs, nb_faults;
 	uint32_t nb_channels, nb_conns, nb_shms, nb_events_held;
+	uint64_t nb_refused[VBUS_REFUSED_NB];
 };
 void vbus_bridge_info(const struct vbus_bridge *b, struct vbus_bridge_info *info);
 

@@ -84,6 +84,7 @@ struct vbus_device {
 	struct vbus_bus *bus;  /**< NULL: on none */
 	struct vbus_conn *conn; /**< the live connection, or NULL */
 	uint32_t devid;        /**< wire id on the current session of the bridge, 0: not announced */
+	uint32_t index;        /**< slot in the link state of its bus */
 	const char *fault;     /**< NULL: healthy; else the reason (static text) */
 	uint64_t nb_faults;
 	TAILQ_ENTRY(vbus_device) next;     /**< all devices */
@@ -91,24 +92,29 @@ struct vbus_device {
 };
 
 /**
- * Make a device, on no bus yet.
- * @return NULL and errno: EINVAL name, ENOENT class, EEXIST name in use, or what the class says.
+ * Make a device, on no bus yet. Two devices may have the same name as long as they do not meet on
+ * one bus: vbus_device_attach() refuses that.
+ * @return NULL and errno: EINVAL name, ENOENT class, ENOMEM, or what the class says.
  */
 struct vbus_device *vbus_device_create(const char *name, const char *cls, const void *args);
 /** Detach (as vbus_device_detach()) and delete. */
 void vbus_device_delete(struct vbus_device *dev);
+/** The first device of that name, or NULL. vbus_bus_device() is exact. */
 struct vbus_device *vbus_device_find(const char *name);
-/** Put on a bus: announced with DEVADD when a session is up. @return 0, -EBUSY: sits on a bus, -EEXIST: name is on it. */
+/**
+ * Put on a bus: announced with DEVADD when a session is up.
+ * @return 0; -EBUSY: sits on a bus; -EEXIST: its name is on that bus; -ENOSPC: the bus is full
+ *         (VBUS_BUS_DEVICES_MAX).
+ */
 int vbus_device_attach(struct vbus_device *dev, struct vbus_bus *bus);
+#define VBUS_BUS_DEVICES_MAX 4096u
 /** Take off its bus: DEVDROP. The handle stays callable for north (section 7.15), and is dead for the class:
  *  class close() ran when this returns. On no bus: nothing. */
 void vbus_device_detach(struct vbus_device *dev);
 /** Walk all devices: pass NULL first. */
 struct vbus_device *vbus_device_next(struct vbus_device *prev);
 
-/* Device names: unique in the process? Two buses may each have a "eth0": so names are unique PER BUS for
- * devices made by vdev arguments; vbus_device_create() registers "BUS/NAME"-free plain objects and only
- * vbus_device_attach() refuses duplicates. vbus_device_find() gives the first; vbus_bus_device() is exact. */
+/** The device of that name on @p bus, or NULL. */
 struct vbus_device *vbus_bus_device(struct vbus_bus *bus, const char *name);
 
 /* ---- buses ------------------------------------------------------------------------------------ */
