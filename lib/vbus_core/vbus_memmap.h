@@ -124,6 +124,10 @@ int vbus_memmap_batch_end(struct vbus_memmap *m);
 /** The current view, for readers that hold the control lock, or to be cached by queues at quiesce(). */
 const struct vbus_memview *vbus_memmap_view(const struct vbus_memmap *m);
 
+/** Call faulted() of every map that SIGBUS hit. The control thread does this by itself; this is for
+ *  programs without one. Control lock held. */
+void vbus_memmap_check_faults(void);
+
 /** For telemetry: number of regions, extents, files, mapped bytes. */
 struct vbus_memmap_info {
 	uint32_t nb_regions, nb_extents, nb_files;
