@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright(c) 2026 vbus developers
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what it sets is used by who sources it
 #
 # What scripts/demo and scripts/check share: installing what is missing, building, hugepages.
 # Source it; it only defines functions and a few variables, and sets no shell option.
@@ -10,7 +10,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Debian packages: to build, and to test. iperf3 and the others of the second line are used by tests.
 packages_build='gcc libc6-dev meson ninja-build pkg-config libdpdk-dev dpdk dpdk-dev libjansson-dev
 libnuma-dev dpkg-dev xz-utils'
-packages_test='libcunit1-dev iproute2 iperf3 tcpdump python3 ethtool procps clang clang-format
+packages_test='libcunit1-dev iproute2 iputils-ping iperf3 tcpdump python3 ethtool procps clang clang-format
 libclang-rt-dev valgrind shellcheck'
 
 say()
@@ -84,6 +84,9 @@ build_tree()
 	fi
 	rm -f "$log"
 }
+
+# What the demo uses beside them, for the kernel's traffic.
+packages_demo='iproute2 iputils-ping iperf3'
 
 # Where a person's build lies.
 build_dir=${VBUS_BUILD:-$top/build}

@@ -55,6 +55,12 @@ def scratch():
     return folder
 
 
+def runtime_folder(prefix):
+    """Where EAL keeps what belongs to a process."""
+    base = '/var/run' if os.geteuid() == 0 else os.environ.get('XDG_RUNTIME_DIR', '/tmp')
+    return os.path.join(base, 'dpdk', prefix)
+
+
 def sanitizer_env(build=BUILD):
     """What a stock program needs in its environment to load plugins built with ASan, else nothing."""
     plugin = os.path.join(build, 'drivers', 'librte_net_vbus.so')
@@ -70,19 +76,20 @@ def sanitizer_env(build=BUILD):
 
 
 class Testpmd:
-    """One dpdk-testpmd. eal and app are lists of arguments; cpu pins all its threads."""
+    """One dpdk-testpmd. eal and app are lists of arguments; cpu pins all its threads, workers forward."""
 
     _serial = 0
 
     def __init__(self, folder, name, eal, app=(), cpu=None, memory=512, huge=False, prefix=None, start=True,
-                 netns=None):
+                 netns=None, workers=1):
         Testpmd._serial += 1
         self.name = name
         self.output = ''
         self.log = os.path.join(folder, f'{name}-{Testpmd._serial}.log')
         prefix = prefix or f'vbus{os.getpid()}.{Testpmd._serial}'
         self.prefix = prefix
-        lcores = f'0@{cpu},1@{cpu}' if cpu is not None else '0@0-1,1@0-1'
+        where = cpu if cpu is not None else '0-1'
+        lcores = ','.join(f'{lcore}@{where}' for lcore in range(workers + 1))
         argv = ['dpdk-testpmd', '--lcores', lcores, '--no-pci', '--file-prefix', prefix, '-d', PLUGINS]
         argv += ['-m', str(memory)] if huge else ['--no-huge', '-m', str(memory)]
         argv += list(eal) + ['--', '-i'] + list(app)
@@ -191,7 +198,7 @@ class Testpmd:
         if self._master >= 0:
             os.close(self._master)
             self._master = -1
-        shutil.rmtree(f'/var/run/dpdk/{self.prefix}', ignore_errors=True)
+        shutil.rmtree(runtime_folder(self.prefix), ignore_errors=True)
 
     def stats(self, port=0):
         """Basic statistics of a port as a dict of integers."""
