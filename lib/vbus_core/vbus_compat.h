@@ -25,6 +25,13 @@ typedef int vbus_queue_count_t;
 typedef uint32_t vbus_queue_count_t;
 #endif
 
+/** tx_queue_count exists since 24.03. */
+#if VBUS_DPDK_GE(24, 3)
+#define vbus_set_tx_queue_count(eth, fn) ((eth)->tx_queue_count = (fn))
+#else
+#define vbus_set_tx_queue_count(eth, fn) ((void)(eth), (void)(fn))
+#endif
+
 /** Per-queue counters: members of struct rte_eth_stats until 25.07, a struct of their own since 25.11.
  *  An operation is: int f(struct rte_eth_dev *dev, VBUS_STATS_GET_ARGS), with VBUS_QSTATS. */
 #if VBUS_DPDK_GE(25, 11)

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+#ifndef VBUS_NORTH_H
+#define VBUS_NORTH_H
+
+/**
+ * @file
+ * The north end of the PMD: drives a venet that was found on a link (private to the PMD).
+ *
+ *     vbus_north_ethdev.c  driver of the bus, ethdev's operations
+ *     vbus_north_ctrl.c    a session with the device: open, negotiate, share, link up, and back
+ *     vbus_north_layout.c  the memory that is shared: rings, pools, bounce slots
+ *     vbus_north_event.c   the device's events, link state
+ *     vbus_north_queue.c   queue setup, start and stop, descriptor status and counts
+ *     vbus_north_pool.c    which mbuf pools the peer can see
+ *     vbus_north_intr.c    receive interrupts
+ *     vbus_north_rx.c      receive bursts: linear, and copied
+ *     vbus_north_l4ro.c    receive bursts: scattered and large
+ *     vbus_north_tx.c      transmit bursts: linear; reaping
+ *     vbus_north_sg.c      transmit bursts: scatter-gather with offloads
+ *     vbus_north_bounce.c  frames that the peer cannot see are copied
+ *     vbus_north_stats.c   basic and extended statistics, dump
+ *
+ * Threads. A polling thread per queue and direction; it takes no lock and enters the queue's
+ * in-burst mark first (vbus_mark.h). Everything else (application threads in ethdev operations, the
+ * worker in probe, remove, lost, back and jobs) holds struct north_local's lock. The control thread
+ * only queues jobs and writes eventfds.
+ *
+ * Ownership of mbufs: what a ring or a pool holds belongs to the queue; the session's end
+ * (north_ctrl_down()) gives all of it back, after the path was taken away from the polling thread and
+ * the device has left the blocks.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <rte_mbuf.h>
+
+#include <vbus/venet.h>
+
+#include "bus_vbus_driver.h"
+#include "vbus_ctl.h"
+#include "vbus_ioq_north.h"
+#include "vbus_mark.h"
+#include "vbus_offload.h"
+#include "vbus_pmd_common.h"
+#include "vbus_signal.h"
+
+_Static_assert(sizeof(void *) == sizeof(uint64_t), "mbuf pointers travel as 64-bit cookies");
+
+/** The eight bytes of an mbuf from data_off to port, written in one go. */
+typedef uint64_t __attribute__((may_alias)) north_rearm_t;
+
+#define NORTH_DESC_MIN	 64u
+#define NORTH_DESC_MAX	 IOQ_RING_COUNT_ACCEPTED
+#define NORTH_DESC_DFLT	 512u
+#define NORTH_CHUNK	 32u /**< entries handled at a time in a burst */
+#define NORTH_FRAME_MIN	 RTE_ETHER_HDR_LEN
+#define NORTH_EVSIZE_MAX 256u
+/** iovs of a descriptor that we send: the largest frame in usual mbufs; ten lines. */
+#define NORTH_TX_IOVS 38u
+#define NORTH_TX_SLOT VENET_SG_SIZE(NORTH_TX_IOVS)
+/** iovs of a descriptor that we receive: the largest frame in the smallest buffers taken. */
+#define NORTH_RX_IOVS_MAX   64u
+#define NORTH_BOUNCE_SLOTS  256u
+#define NORTH_BOUNCE_SG_LEN 4096u /**< 17 of them hold the largest frame */
+#define NORTH_POOLS	    64u
+
+/** Which burst runs on a queue; 0: none. */
+enum north_rx_path {
+	NORTH_RX_OFF,
+	NORTH_RX_LINEAR,
+	NORTH_RX_COPY, /**< the pool is invisible to the peer: own buffers, copied */
+	NORTH_RX_L4RO,
+};
+enum north_tx_path {
+	NORTH_TX_OFF,
+	NORTH_TX_LINEAR,
+	NORTH_TX_SG,
+};
+
+/* X(field, "xstat name"): written by the polling thread of that direction only. */
+#define NORTH_RX_STATS(X)                        \
+	X(packets, "packets")                    \
+	X(bytes, "bytes")                        \
+	X(bursts, "bursts")                      \
+	X(multi_seg, "multi_segment_packets")    \
+	X(csum_none, "checksum_offload_packets") \
+	X(csum_done, "checksums_completed")      \
+	X(lro, "lro_packets")                    \
+	X(copied, "packets_copied")              \
+	X(empty, "buffers_returned_empty")       \
+	X(nombuf, "refill_no_mbuf")              \
+	X(page_nombuf, "page_refill_no_mbuf")    \
+	X(signals, "signals_sent")               \
+	X(drop_len, "drop_bad_length")           \
+	X(drop_mtu, "drop_over_mtu")             \
+	X(drop_sg, "drop_bad_sg")                \
+	X(drop_page, "drop_bad_page")            \
+	X(drop_offload, "drop_bad_offload")      \
+	X(drop_nombuf, "drop_no_mbuf_for_copy")
+#define NORTH_TX_STATS(X)                      \
+	X(packets, "packets")                  \
+	X(bytes, "bytes")                      \
+	X(bursts, "bursts")                    \
+	X(multi_seg, "multi_segment_packets")  \
+	X(csum, "checksum_offload_packets")    \
+	X(csum_done, "checksums_completed")    \
+	X(tso, "tso_packets")                  \
+	X(copied, "packets_copied")            \
+	X(ring_full, "ring_full")              \
+	X(bounce_full, "copy_buffers_used_up") \
+	X(signals, "signals_sent")             \
+	X(drop_len, "drop_bad_length")         \
+	X(drop_size, "drop_too_large_to_copy") \
+	X(drop_offload, "drop_bad_offload")    \
+	X(drop_tso, "drop_tso_not_granted")
+
+#define NORTH_STAT_FIELD(field, name) uint64_t field;
+#define NORTH_STAT_COUNT(field, name) +1
+struct north_rx_stats {
+	NORTH_RX_STATS(NORTH_STAT_FIELD)
+};
+struct north_tx_stats {
+	NORTH_TX_STATS(NORTH_STAT_FIELD)
+};
+#define NORTH_NB_RX_STATS (0 NORTH_RX_STATS(NORTH_STAT_COUNT))
+#define NORTH_NB_TX_STATS (0 NORTH_TX_STATS(NORTH_STAT_COUNT))
+
+/** Pools whose memory the peer can see. Written by the control side, read by bursts. */
+struct north_pools {
+	_Atomic uint32_t epoch; /**< moves with every change: bursts forget the pool they know */
+	_Atomic(struct rte_mempool *) visible[NORTH_POOLS];
+};
+
+struct north_rxq {
+	/* Every burst reads this; only mark is written (by the polling thread). */
+	struct vbus_mark mark;
+	_Atomic uint32_t path; /**< enum north_rx_path; the control side publishes it */
+	struct vbus_signal sig;
+	const struct rte_vbus_shm *shm;
+	struct rte_mempool *pool;
+	uint64_t mbuf_init; /**< rearm_data of a received mbuf */
+	uint32_t room;	    /**< bytes of a buffer, after the headroom */
+	uint32_t frame_max; /**< MTU and headers */
+	uint32_t refill_at; /**< buffers missing before a refill is worth it */
+	uint32_t addr_off;  /**< of the buffer's address in an mbuf */
+	bool csum_app;	    /**< the application takes unfinished checksums */
+	bool lro_app;	    /**< and large frames */
+
+	/* The polling thread's. */
+	struct vbus_ioq_north ring VBUS_CACHE_ALIGNED;
+	uint8_t *copy_base; /**< COPY: buffers, one per entry */
+	uint32_t copy_slot; /**< bytes of one */
+	/* L4RO */
+	uint8_t *sg_base; /**< descriptors, one per entry */
+	uint32_t sg_slot; /**< bytes of one */
+	uint32_t nb_iovs; /**< most fragments of a frame */
+	uint32_t nb_page_free;
+	struct vbus_ioq_north pages;
+	struct rte_mbuf **heads;      /**< per entry: its first buffer, or NULL */
+	struct rte_mbuf **page_mbufs; /**< per page number: south may write it, or NULL */
+	uint16_t *page_free;	      /**< numbers of the others */
+	struct north_rx_stats stats VBUS_CACHE_ALIGNED;
+
+	/* The control side's. */
+	_Atomic bool intr_on VBUS_CACHE_ALIGNED; /**< the application waits for interrupts */
+	int intr_fd;
+	uint32_t nb_desc;
+	uint16_t port_id;
+	bool deferred;
+	uint64_t base[VBUS_PMD_STATS_MAX]; /**< counters at the last reset */
+	void *arrays;			   /**< one allocation: cookies, heads, pages */
+	uint32_t nb_pages;
+} VBUS_CACHE_ALIGNED;
+
+struct north_txq {
+	struct vbus_mark mark;
+	_Atomic uint32_t path; /**< enum north_tx_path */
+	struct vbus_signal sig;
+	const struct rte_vbus_shm *shm;
+	const struct north_pools *pools;
+	uint64_t slow_flags; /**< ol_flags that leave the straight path */
+	uint32_t addr_off;
+	uint32_t reap_at; /**< entries in use before a burst looks for finished ones */
+	bool fast_free;
+	bool tso4, tso6; /**< granted */
+
+	struct vbus_ioq_north ring VBUS_CACHE_ALIGNED;
+	struct rte_mempool *known_pool; /**< visible, seen last */
+	uint32_t known_epoch;
+	uint32_t nb_bounced; /**< entries in flight that hold bounce slots */
+	/* SG */
+	uint8_t *sg_base;
+	uint64_t sg_ptr; /**< what desc.ptr of slot 0 says: 0 with PMTD, else an address */
+	/* bounce slots: a list through bounce_next; UINT16_MAX ends it */
+	uint8_t *bounce_base;
+	uint64_t bounce_addr;
+	uint32_t bounce_len;
+	uint16_t bounce_free;
+	uint16_t nb_bounce_free;
+	uint16_t *bounce_next;
+	struct north_tx_stats stats VBUS_CACHE_ALIGNED;
+
+	uint32_t nb_desc VBUS_CACHE_ALIGNED;
+	uint16_t port_id;
+	bool deferred;
+	uint64_t base[VBUS_PMD_STATS_MAX];
+	void *arrays;
+} VBUS_CACHE_ALIGNED;
+
+/** Where things lie in the port's zone, bytes. */
+struct north_layout {
+	size_t rx_ring, tx_ring, ev_ring, ev_pool, rx_pool, page_ring, rx_copy, tx_pool, bounce;
+	size_t total;
+};
+
+/** What a session agreed on. */
+struct north_session {
+	uint32_t sg, evq, l4ro; /**< granted bits of the groups */
+	uint32_t ev_size, ev_pool_id, ev_ring_id, l4ro_pool_id, l4ro_ring_id, pmtd_id;
+	enum north_rx_path rx;
+	enum north_tx_path tx;
+};
+
+/** dev_private: rte memory. Under struct north_local's lock, but what bursts read. */
+struct north_port {
+	uint16_t port_id;
+	uint16_t mtu;
+	bool started;
+	bool linked;		     /**< blocks are shared and LINKUP is done */
+	bool carrier;		     /**< LINKSTATE said up */
+	bool removed;		     /**< DEVDROP came */
+	uint32_t caps_sg, caps_l4ro; /**< what south offered at probe */
+	uint64_t rx_offloads, tx_offloads;
+	struct rte_ether_addr mac;
+	struct north_session s;
+	struct north_layout lay;
+	uint8_t *zone;
+	size_t zone_len;
+	struct north_rxq *rxq;
+	struct north_txq *txq;
+	struct vbus_ioq_north evq;
+	struct vbus_signal ev_sig;
+	uint64_t *ev_cookies;
+	struct north_pools pools;
+};
+
+enum north_block {
+	NORTH_SHM_RX,
+	NORTH_SHM_TX,
+	NORTH_SHM_EV_RING,
+	NORTH_SHM_EV_POOL,
+	NORTH_SHM_RX_POOL,
+	NORTH_SHM_PAGE_RING,
+	NORTH_SHM_TX_POOL,
+	NORTH_NB_SHM,
+};
+
+/** process_private: what only this process can use. Freed by the worker, behind its last job. */
+struct north_local {
+	pthread_mutex_t
+		lock; /**< application threads and the worker meet here; outer to the control lock */
+	struct rte_eth_dev *eth;
+	struct north_port *port; /**< NULL: closed */
+	struct rte_vbus_device *vdev;
+	struct rte_vbus_shm shm[NORTH_NB_SHM];
+	struct vbus_ctl_job event_job, retry_job, free_job;
+	struct vbus_ctl_timer retry_timer;
+	struct rte_intr_handle *intr;
+	int intr_fd;
+	uint32_t retry_ms;
+	TAILQ_ENTRY(north_local) next;
+};
+
+static inline struct north_port *
+north_port_of(const struct rte_eth_dev *dev)
+{
+	return dev->data->dev_private;
+}
+
+static inline struct north_local *
+north_local_of(const struct rte_eth_dev *dev)
+{
+	return dev->process_private;
+}
+
+#define NORTH_LOG(level, l, fmt, ...) PMD_LOG(level, (l)->vdev->full_name, fmt, ##__VA_ARGS__)
+
+/* ---- vbus_north_ctrl.c; lock held --------------------------------------------------------------- */
+
+/** Open, ask for capabilities and MAC, close again. At probe. @return 0 or negative errno. */
+int north_ctrl_probe(struct north_local *l);
+/**
+ * Begin a session: open, negotiate, share, LINKUP; bursts run when it returns 0. On failure nothing
+ * is left. @return 0; -ENODEV, -ENOTCONN, -ETIMEDOUT: the peer is not there (now); others: it refused.
+ */
+int north_ctrl_up(struct north_local *l);
+/** End it: bursts are out, south has left, mbufs are given back. @p peer_there: LINKDOWN and DEVCLOSE. */
+void north_ctrl_down(struct north_local *l, bool peer_there);
+/** Publish the bursts that the state allows: after a change of session, carrier or queue state. */
+void north_ctrl_publish(struct north_local *l);
+/** Does a whole frame fit one of the application's buffers? */
+bool north_fits_mbuf(const struct north_port *p);
+/** Try again in a while, when the port is started and the peer is there. */
+void north_ctrl_retry(struct north_local *l);
+/** Jobs and timers of a port: set up; no more of them (any lock state). */
+void north_ctrl_init(struct north_local *l);
+void north_ctrl_fini(struct north_local *l);
+
+/* ---- vbus_north_layout.c; lock held --------------------------------------------------------------- */
+
+/** Room in the zone for the session's rings and pools, all of them formatted, receive prefilled. */
+int north_layout_build(struct north_local *l);
+/** Forget the zone. No session. */
+void north_layout_free(struct north_local *l);
+
+/* ---- vbus_north_event.c ----------------------------------------------------------------------- */
+
+/** Job: take the device's events. Worker. */
+void north_event_job(struct vbus_ctl_job *job);
+/** Control thread: there are events. */
+void north_event_notify(struct rte_vbus_shm *shm);
+/** Lock held: set ethdev's link. @return the application has to be told (north_event_lsc()). */
+bool north_link_set(struct north_local *l, bool up);
+/** Lock NOT held: call back. */
+void north_link_lsc(struct rte_eth_dev *dev);
+
+/* ---- vbus_north_queue.c: ethdev operations ---------------------------------------------------- */
+
+int north_rx_queue_setup(struct rte_eth_dev *dev, uint16_t qid, uint16_t nb_desc,
+	unsigned int socket, const struct rte_eth_rxconf *conf, struct rte_mempool *pool);
+int north_tx_queue_setup(struct rte_eth_dev *dev, uint16_t qid, uint16_t nb_desc,
+	unsigned int socket, const struct rte_eth_txconf *conf);
+void north_rx_queue_release(struct rte_eth_dev *dev, uint16_t qid);
+void north_tx_queue_release(struct rte_eth_dev *dev, uint16_t qid);
+int north_rx_queue_start(struct rte_eth_dev *dev, uint16_t qid);
+int north_rx_queue_stop(struct rte_eth_dev *dev, uint16_t qid);
+int north_tx_queue_start(struct rte_eth_dev *dev, uint16_t qid);
+int north_tx_queue_stop(struct rte_eth_dev *dev, uint16_t qid);
+void north_rxq_info(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_rxq_info *info);
+void north_txq_info(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_txq_info *info);
+int north_rx_burst_mode(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_burst_mode *mode);
+int north_tx_burst_mode(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_burst_mode *mode);
+vbus_queue_count_t north_rx_queue_count(void *rxq);
+int north_tx_queue_count(void *txq);
+int north_rx_desc_status(void *rxq, uint16_t offset);
+int north_tx_desc_status(void *txq, uint16_t offset);
+
+/* ---- vbus_north_pool.c ------------------------------------------------------------------------ */
+
+/** Can the peer see all of the pool's memory? Not on a polling thread. */
+bool north_pool_visible(struct rte_vbus_device *vdev, struct rte_mempool *mp);
+/** Look at every pool of the process again. Lock held. */
+void north_pools_scan(struct north_local *l);
+/** Follow pools as they come and go. */
+int north_pools_watch(struct north_local *l);
+void north_pools_unwatch(struct north_local *l);
+/** A burst met another pool: is it a visible one? */
+bool north_pools_find(const struct north_pools *p, const struct rte_mempool *mp);
+
+/* ---- vbus_north_intr.c ------------------------------------------------------------------------ */
+
+int north_intr_init(struct north_local *l);
+void north_intr_fini(struct north_local *l);
+int north_rx_intr_enable(struct rte_eth_dev *dev, uint16_t qid);
+int north_rx_intr_disable(struct rte_eth_dev *dev, uint16_t qid);
+/** Control thread: south signalled the receive ring. */
+void north_intr_notify(struct rte_vbus_shm *shm);
+/** A session began: when the application waits, south has to know. Lock held, path published. */
+void north_intr_resume(struct north_rxq *q);
+
+/* ---- bursts ------------------------------------------------------------------------------------ */
+
+uint16_t north_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t north_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t nb);
+int north_tx_done_cleanup(void *txq, uint32_t free_cnt);
+/** Variants; in the mark. */
+uint16_t north_rx_linear(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t north_rx_copy(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t north_rx_l4ro(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t north_tx_sg(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb);
+/** Raw mbufs of the queue's pool; as many of @p n as there are, failures counted. */
+uint32_t north_rx_alloc(struct north_rxq *q, struct rte_mbuf **m, uint32_t n, uint64_t *nb_failed);
+/** Post buffers for as much as is missing (also the first fill). @return buffers posted. */
+uint32_t north_rx_refill(struct north_rxq *q);
+uint32_t north_rx_copy_refill(struct north_rxq *q);
+uint32_t north_l4ro_refill(struct north_rxq *q);
+void north_l4ro_refill_pages(struct north_rxq *q);
+/** Take back up to @p n finished entries, free what they held. @return entries taken. */
+uint32_t north_tx_reap(struct north_txq *q, uint32_t n);
+/** Give back everything the queue holds; nobody touches it any more. */
+void north_rx_drain(struct north_rxq *q);
+void north_tx_drain(struct north_txq *q);
+
+/* ---- vbus_north_bounce.c ----------------------------------------------------------------------- */
+
+#define NORTH_BOUNCE_END UINT16_MAX
+/** A cookie of the transmit ring that names bounce slots instead of an mbuf. */
+#define NORTH_COOKIE_BOUNCE(slot) (((uint64_t)(slot) << 1) | 1u)
+
+void north_bounce_format(struct north_txq *q, uint8_t *base, uint64_t addr, uint32_t len);
+/** Copy a frame into slots. @return first slot; -ENOBUFS: none free (later), -EMSGSIZE: never fits. */
+int north_bounce_copy(struct north_txq *q, const struct rte_mbuf *m);
+void north_bounce_put(struct north_txq *q, uint64_t cookie);
+
+/* ---- vbus_north_stats.c: ethdev operations ---------------------------------------------------- */
+
+int north_stats_get(struct rte_eth_dev *dev, VBUS_STATS_GET_ARGS);
+int north_stats_reset(struct rte_eth_dev *dev);
+int north_xstats_names(
+	struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int size);
+int north_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int size);
+int north_priv_dump(struct rte_eth_dev *dev, FILE *file);
+
+/* ---- shared by the bursts ------------------------------------------------------------------------ */
+
+/** A buffer's north address, at its first byte. */
+static inline uint64_t
+north_mbuf_addr(const struct rte_mbuf *m, uint32_t addr_off)
+{
+	return *(const uint64_t *)((const char *)m + addr_off);
+}
+
+/** A raw mbuf becomes a received segment; what the pool left in the other fields is right already. */
+static inline void
+north_rx_fill(const struct north_rxq *q, struct rte_mbuf *m, uint32_t len)
+{
+	*(north_rearm_t *)(void *)&m->rearm_data = q->mbuf_init;
+	m->ol_flags = 0;
+	m->packet_type = 0;
+	m->pkt_len = len;
+	m->data_len = (uint16_t)len;
+}
+
+/**
+ * Tell south that entries moved, when it asked for that. A south that polls costs one load and no
+ * fence. One that is just about to sleep can miss this burst: it looks again after a bounded time
+ * (doc/abi.md 7.2), as it has to for every north; vbus_signal_inject() has the fence of its own.
+ */
+static inline void
+north_signal(const struct vbus_signal *sig, const struct rte_vbus_shm *shm, uint64_t *nb_signals)
+{
+	if (likely(vbus_peer_load8(&sig->remote_peer->enabled) == 0))
+		return;
+	if (vbus_signal_inject(sig)) {
+		rte_vbus_signal(shm);
+		(*nb_signals)++;
+	}
+}
+
+#endif /* VBUS_NORTH_H */

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ *
+ * A session with the device: open, negotiate, share, LINKUP, and all the way back (doc/abi.md
+ * section 5). Every start of the port, every return of the peer and every change of the MTU is a new
+ * session with freshly built rings.
+ *
+ * Threads: application threads in ethdev operations and the worker, always with the port's lock;
+ * calls wait for the peer, at most RTE_VBUS_TIMEOUT_MS each. Polling threads only see `path` of their
+ * queue: OFF while anything here changes (ADR-0002).
+ */
+#include "vbus_north.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_errno.h>
+
+#define RETRY_MS_MIN 5u
+#define RETRY_MS_MAX 50u
+
+/* ---- negotiation --------------------------------------------------------------------------------- */
+
+/* NEGCAP of one group. Granted bits, or negative errno. */
+static int
+negcap(struct north_local *l, uint32_t gid, uint32_t want, uint32_t *granted)
+{
+	struct venet_capabilities c = {.gid = gid, .bits = want};
+	int ret;
+
+	ret = rte_vbus_call(l->vdev, VENET_FUNC_NEGCAP, &c, sizeof(c));
+	if (ret < 0)
+		return ret;
+	*granted = c.bits & want;
+	return 0;
+}
+
+static uint32_t
+wanted_sg(const struct north_port *p)
+{
+	uint32_t bits = 0;
+
+	if (p->tx_offloads & ~(uint64_t)RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE)
+		bits = VENET_CAP_SG | VENET_CAP_PMTD;
+	if (p->tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO)
+		bits |= VENET_CAP_TSO4 | VENET_CAP_TSO6 | VENET_CAP_ECN;
+	return bits;
+}
+
+bool
+north_fits_mbuf(const struct north_port *p)
+{
+	return (uint32_t)rte_pktmbuf_data_room_size(p->rxq->pool) >=
+	       RTE_PKTMBUF_HEADROOM + (uint32_t)p->mtu + VBUS_PMD_OVERHEAD;
+}
+
+static uint32_t
+wanted_l4ro(const struct north_port *p)
+{
+	uint32_t bits = 0;
+
+	if (p->rx_offloads != 0 || !north_fits_mbuf(p))
+		bits = VENET_CAP_SG;
+	if (p->rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
+		bits |= VENET_CAP_TSO4 | VENET_CAP_TSO6 | VENET_CAP_ECN;
+	return bits;
+}
+
+static int
+query_events(struct north_local *l, struct north_session *s)
+{
+	struct venet_eventq_query q = {0};
+	int ret;
+
+	ret = rte_vbus_call(l->vdev, VENET_FUNC_EVQQUERY, &q, sizeof(q));
+	if (ret < 0)
+		return ret;
+	if (q.evsize < sizeof(struct venet_event_linkstate) || q.evsize > NORTH_EVSIZE_MAX) {
+		NORTH_LOG(ERR, l, "events of %u bytes: not a venet we know", q.evsize);
+		return -EPROTO;
+	}
+	s->ev_size = RTE_ALIGN_CEIL(q.evsize, 8u);
+	s->ev_pool_id = q.dpid;
+	s->ev_ring_id = q.qid;
+	return 0;
+}
+
+static int
+query_l4ro(struct north_local *l, struct north_session *s)
+{
+	struct venet_l4ro_query q = {0};
+	int ret;
+
+	ret = rte_vbus_call(l->vdev, VENET_FUNC_L4ROQUERY, &q, sizeof(q));
+	if (ret < 0)
+		return ret;
+	s->l4ro_pool_id = q.dpid;
+	s->l4ro_ring_id = q.pqid;
+	return 0;
+}
+
+/* Which bursts the agreement means. */
+static int
+choose_paths(struct north_local *l, struct north_session *s)
+{
+	struct north_port *p = l->port;
+
+	s->tx = s->sg & VENET_CAP_SG ? NORTH_TX_SG : NORTH_TX_LINEAR;
+	if (!north_pool_visible(l->vdev, p->rxq->pool)) {
+		NORTH_LOG(NOTICE, l,
+			"receive: pool %s is not visible to the peer, frames are copied",
+			p->rxq->pool->name);
+		s->rx = NORTH_RX_COPY;
+	} else if (s->l4ro & VENET_CAP_SG) {
+		s->rx = NORTH_RX_L4RO;
+	} else if (north_fits_mbuf(p)) {
+		s->rx = NORTH_RX_LINEAR;
+	} else {
+		NORTH_LOG(NOTICE, l,
+			"receive: MTU %u is larger than an mbuf and the peer grants no "
+			"scattering, frames are copied",
+			p->mtu);
+		s->rx = NORTH_RX_COPY;
+	}
+	return 0;
+}
+
+static int
+negotiate(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	struct north_session s = {0};
+	bool copied = !north_pool_visible(l->vdev, p->rxq->pool);
+	int ret;
+
+	/* A group of which nothing is wanted is asked for as well: it switches SG off (7.12). */
+	ret = negcap(l, VENET_CAP_GROUP_SG, wanted_sg(p), &s.sg);
+	if (ret == 0)
+		ret = negcap(l, VENET_CAP_GROUP_EVENTQ, VENET_CAP_EVQ_LINKSTATE, &s.evq);
+	if (ret == 0 && (s.evq & VENET_CAP_EVQ_LINKSTATE))
+		ret = query_events(l, &s);
+	if (ret == 0)
+		ret = negcap(l, VENET_CAP_GROUP_L4RO, copied ? 0 : wanted_l4ro(p), &s.l4ro);
+	if (ret == 0 && (s.l4ro & VENET_CAP_SG))
+		ret = query_l4ro(l, &s);
+	if (ret == 0 && (s.sg & VENET_CAP_PMTD)) {
+		ret = rte_vbus_call(l->vdev, VENET_FUNC_PMTDQUERY, NULL, 0);
+		if (ret >= 0) {
+			s.pmtd_id = (uint32_t)ret;
+			ret = 0;
+		}
+	}
+	if (ret == 0)
+		ret = choose_paths(l, &s);
+	if (s.ev_size == 0) /* no events: the rings are laid out all the same */
+		s.ev_size = VENET_EVENT_SIZE_MAX;
+	p->s = s;
+	return ret;
+}
+
+/* ---- sharing ------------------------------------------------------------------------------------- */
+
+static int
+share_one(struct north_local *l, enum north_block which, uint32_t id, size_t off, size_t len,
+	void (*notify)(struct rte_vbus_shm *shm))
+{
+	struct rte_vbus_shm *shm = &l->shm[which];
+	int ret;
+
+	memset(shm, 0, sizeof(*shm));
+	shm->id = id;
+	shm->va = l->port->zone + off;
+	shm->len = (uint32_t)len;
+	shm->signal_offset = notify != NULL ? (int32_t)IOQ_RING_SIGNAL_OFFSET : -1;
+	shm->notify = notify;
+	shm->arg = l;
+	ret = rte_vbus_shm(l->vdev, shm);
+	if (ret < 0)
+		NORTH_LOG(ERR, l, "sharing block %u (%zu bytes): %s", id, len, rte_strerror(-ret));
+	return ret;
+}
+
+static int
+share_pool(struct north_local *l, enum north_block which, uint32_t id, size_t off, size_t len)
+{
+	return share_one(l, which, id, off, len, NULL);
+}
+
+/* TX and page ring: south's signals there tell a poller nothing. */
+static void
+notify_nothing(struct rte_vbus_shm *shm)
+{
+	(void)shm;
+}
+
+static int
+share(struct north_local *l)
+{
+	const struct north_port *p = l->port;
+	const struct north_layout *lay = &p->lay;
+	const uint32_t nb_rx = p->rxq->nb_desc, nb_tx = p->txq->nb_desc;
+	int ret = 0;
+
+	if (p->s.evq & VENET_CAP_EVQ_LINKSTATE) {
+		ret = share_pool(l, NORTH_SHM_EV_POOL, p->s.ev_pool_id, lay->ev_pool,
+			(size_t)p->s.ev_size * nb_tx);
+		if (ret == 0)
+			ret = share_one(l, NORTH_SHM_EV_RING, p->s.ev_ring_id, lay->ev_ring,
+				vbus_ioq_size(nb_tx), north_event_notify);
+	}
+	if (ret == 0 && p->s.rx == NORTH_RX_L4RO) {
+		ret = share_pool(l, NORTH_SHM_RX_POOL, p->s.l4ro_pool_id, lay->rx_pool,
+			(size_t)p->rxq->sg_slot * nb_rx);
+		if (ret == 0)
+			ret = share_one(l, NORTH_SHM_PAGE_RING, p->s.l4ro_ring_id, lay->page_ring,
+				vbus_ioq_size(p->rxq->nb_pages), notify_nothing);
+	}
+	if (ret == 0)
+		ret = share_one(l, NORTH_SHM_RX, VENET_QUEUE_RX, lay->rx_ring, vbus_ioq_size(nb_rx),
+			north_intr_notify);
+	if (ret == 0)
+		ret = share_one(l, NORTH_SHM_TX, VENET_QUEUE_TX, lay->tx_ring, vbus_ioq_size(nb_tx),
+			notify_nothing);
+	if (ret == 0 && (p->s.sg & VENET_CAP_PMTD))
+		ret = share_pool(l, NORTH_SHM_TX_POOL, p->s.pmtd_id, lay->tx_pool,
+			(size_t)NORTH_TX_SLOT * nb_tx);
+	return ret;
+}
+
+/* ---- paths --------------------------------------------------------------------------------------- */
+
+void
+north_ctrl_publish(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	const struct rte_eth_dev_data *data = l->eth->data;
+	uint32_t rx = NORTH_RX_OFF, tx = NORTH_TX_OFF;
+
+	if (p->linked && data->rx_queue_state[0] == RTE_ETH_QUEUE_STATE_STARTED)
+		rx = p->s.rx;
+	/* Without carrier nobody takes frames: the application keeps them. */
+	if (p->linked && p->carrier && data->tx_queue_state[0] == RTE_ETH_QUEUE_STATE_STARTED)
+		tx = p->s.tx;
+	/* Release: the rings are ready. Partners: the acquires in north_rx_burst(), north_tx_burst(). */
+	atomic_store_explicit(&p->rxq->path, rx, memory_order_release);
+	atomic_store_explicit(&p->txq->path, tx, memory_order_release);
+}
+
+/* No burst runs after it. */
+static void
+unpublish(struct north_port *p)
+{
+	atomic_store_explicit(&p->rxq->path, NORTH_RX_OFF, memory_order_release);
+	atomic_store_explicit(&p->txq->path, NORTH_TX_OFF, memory_order_release);
+	vbus_mark_fence();
+	vbus_mark_wait_nofence(&p->rxq->mark);
+	vbus_mark_wait_nofence(&p->txq->mark);
+}
+
+/* ---- up, down ------------------------------------------------------------------------------------ */
+
+int
+north_ctrl_up(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	int ret;
+
+	if (!rte_vbus_present(l->vdev))
+		return -ENODEV;
+	ret = rte_vbus_open(l->vdev, VENET_VERSION);
+	if (ret < 0)
+		return ret;
+	ret = negotiate(l);
+	if (ret == 0) {
+		north_pools_scan(l);
+		ret = north_layout_build(l);
+	}
+	if (ret == 0)
+		ret = share(l);
+	if (ret == 0)
+		ret = rte_vbus_call(l->vdev, VENET_FUNC_LINKUP, NULL, 0);
+	if (ret < 0) {
+		rte_vbus_close(l->vdev);
+		north_rx_drain(p->rxq);
+		north_tx_drain(p->txq);
+		return ret;
+	}
+	p->linked = true;
+	/* A south without LINKSTATE has a carrier as long as it is there. */
+	p->carrier = (p->s.evq & VENET_CAP_EVQ_LINKSTATE) == 0;
+	north_ctrl_publish(l);
+	north_intr_resume(p->rxq);
+	/* The first event can be there already: a look is due in any case. */
+	vbus_ctl_lock();
+	vbus_ctl_job_queue(&l->event_job);
+	vbus_ctl_unlock();
+	NORTH_LOG(INFO, l, "linked: sg 0x%x l4ro 0x%x events 0x%x", p->s.sg, p->s.l4ro, p->s.evq);
+	return 0;
+}
+
+void
+north_ctrl_down(struct north_local *l, bool peer_there)
+{
+	struct north_port *p = l->port;
+
+	if (!p->linked)
+		return;
+	unpublish(p);
+	if (peer_there) {
+		rte_vbus_call(l->vdev, VENET_FUNC_LINKDOWN, NULL, 0);
+		rte_vbus_close(l->vdev);
+	}
+	p->linked = false;
+	p->carrier = false;
+	north_rx_drain(p->rxq);
+	north_tx_drain(p->txq);
+}
+
+int
+north_ctrl_probe(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	uint8_t mac[VENET_MAC_LEN];
+	uint32_t all = VENET_CAP_SG | VENET_CAP_TSO4 | VENET_CAP_TSO6 | VENET_CAP_ECN;
+	int ret;
+
+	ret = rte_vbus_open(l->vdev, VENET_VERSION);
+	if (ret < 0)
+		return ret;
+	ret = rte_vbus_call(l->vdev, VENET_FUNC_MACQUERY, mac, sizeof(mac));
+	if (ret >= 0) {
+		memcpy(p->mac.addr_bytes, mac, sizeof(mac));
+		ret = negcap(l, VENET_CAP_GROUP_SG, all | VENET_CAP_PMTD, &p->caps_sg);
+	}
+	if (ret >= 0)
+		ret = negcap(l, VENET_CAP_GROUP_L4RO, all, &p->caps_l4ro);
+	rte_vbus_close(l->vdev);
+	if (ret >= 0 && !rte_is_valid_assigned_ether_addr(&p->mac)) {
+		NORTH_LOG(ERR, l, "the device has no valid MAC address");
+		ret = -EPROTO;
+	}
+	return ret < 0 ? ret : 0;
+}
+
+/* ---- again --------------------------------------------------------------------------------------- */
+
+static void
+retry_job(struct vbus_ctl_job *job)
+{
+	struct north_local *l = container_of(job, struct north_local, retry_job);
+	int ret;
+
+	pthread_mutex_lock(&l->lock);
+	if (l->port != NULL && l->port->started && !l->port->linked) {
+		ret = north_ctrl_up(l);
+		if (ret == 0)
+			l->retry_ms = 0;
+		else
+			north_ctrl_retry(l);
+	}
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void
+retry_due(struct vbus_ctl_timer *t)
+{
+	struct north_local *l = container_of(t, struct north_local, retry_timer);
+
+	vbus_ctl_job_queue(&l->retry_job);
+}
+
+void
+north_ctrl_retry(struct north_local *l)
+{
+	if (!l->port->started || !rte_vbus_present(l->vdev))
+		return; /* back() comes when the peer does */
+	l->retry_ms = RTE_MIN(RTE_MAX(2 * l->retry_ms, RETRY_MS_MIN), RETRY_MS_MAX);
+	vbus_ctl_lock();
+	vbus_ctl_timer_arm(&l->retry_timer, (uint64_t)l->retry_ms * 1000000);
+	vbus_ctl_unlock();
+}
+
+/* The last job of a port: nothing of it is queued behind this one. */
+static void
+free_job(struct vbus_ctl_job *job)
+{
+	struct north_local *l = container_of(job, struct north_local, free_job);
+
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+}
+
+void
+north_ctrl_init(struct north_local *l)
+{
+	l->event_job.fn = north_event_job;
+	l->retry_job.fn = retry_job;
+	l->free_job.fn = free_job;
+	l->retry_timer.fn = retry_due;
+}
+
+void
+north_ctrl_fini(struct north_local *l)
+{
+	vbus_ctl_lock();
+	vbus_ctl_timer_cancel(&l->retry_timer);
+	vbus_ctl_job_cancel(&l->event_job);
+	vbus_ctl_job_cancel(&l->retry_job);
+	vbus_ctl_job_queue(&l->free_job);
+	vbus_ctl_unlock();
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ *
+ * Receive interrupts: one eventfd, the same for the life of the port, whatever the peer does. South's
+ * signal of the receive ring makes it readable.
+ *
+ * Threads: enable and disable run on the queue's polling thread (inside its in-burst mark), notify on
+ * the control thread, resume with the port's lock.
+ */
+#include "vbus_north.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rte_errno.h>
+
+int
+north_intr_init(struct north_local *l)
+{
+	l->intr_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (l->intr_fd < 0)
+		return -errno;
+	l->intr = vbus_pmd_intr_create(&l->intr_fd, 1);
+	if (l->intr == NULL) {
+		close(l->intr_fd);
+		return rte_errno != 0 ? -rte_errno : -ENOMEM;
+	}
+	l->eth->intr_handle = l->intr;
+	return 0;
+}
+
+void
+north_intr_fini(struct north_local *l)
+{
+	l->eth->intr_handle = NULL;
+	vbus_pmd_intr_free(l->intr);
+	close(l->intr_fd);
+}
+
+static void
+intr_raise(int fd)
+{
+	/* Full means readable already, and nothing else can go wrong. */
+	if (eventfd_write(fd, 1) != 0)
+		return;
+}
+
+/* South is to signal from now on; what came before is not lost. Path published. */
+static void
+intr_arm(struct north_rxq *q)
+{
+	vbus_signal_take(&q->sig);
+	/* The signal's own `dirty` says nothing about a south that saw us polling: look at the ring,
+	 * after the fence in vbus_signal_enable() (partner: the fence of south's inject).
+	 */
+	if (vbus_signal_enable(&q->sig) || vbus_ioq_north_ready_count(&q->ring, 1) > 0)
+		intr_raise(q->intr_fd);
+}
+
+int
+north_rx_intr_enable(struct rte_eth_dev *dev, uint16_t qid)
+{
+	struct north_rxq *q = dev->data->rx_queues[qid];
+
+	/* seq_cst with the load of path: north_intr_resume() stores path and loads this. One of the two
+	 * arms the signal, or both.
+	 */
+	atomic_store(&q->intr_on, true);
+	vbus_mark_enter(&q->mark);
+	if (atomic_load(&q->path) != NORTH_RX_OFF)
+		intr_arm(q);
+	vbus_mark_leave(&q->mark);
+	return 0;
+}
+
+int
+north_rx_intr_disable(struct rte_eth_dev *dev, uint16_t qid)
+{
+	struct north_rxq *q = dev->data->rx_queues[qid];
+
+	atomic_store(&q->intr_on, false);
+	vbus_mark_enter(&q->mark);
+	if (atomic_load_explicit(&q->path, memory_order_acquire) != NORTH_RX_OFF)
+		vbus_signal_disable(&q->sig);
+	vbus_mark_leave(&q->mark);
+	return 0;
+}
+
+void
+north_intr_resume(struct north_rxq *q)
+{
+	atomic_thread_fence(
+		memory_order_seq_cst); /* path before intr_on: see north_rx_intr_enable() */
+	if (!atomic_load(&q->intr_on))
+		return;
+	/* Only the switch and a wake-up: the ring belongs to the polling thread, which looks itself. */
+	if (atomic_load(&q->path) != NORTH_RX_OFF) {
+		vbus_signal_enable(&q->sig);
+		intr_raise(q->intr_fd);
+	}
+}
+
+void
+north_intr_notify(struct rte_vbus_shm *shm)
+{
+	struct north_local *l = shm->arg;
+
+	intr_raise(l->intr_fd);
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ *
+ * The memory that a port shares with its device: one zone with rings, descriptor pools, the event
+ * ring and the slots for frames that are copied. Built anew for every session.
+ *
+ * Threads: an application thread or the worker, with the port's lock; no burst runs.
+ * Ownership: the zone is the port's and is kept until it gets too small or the port is closed.
+ */
+#include "vbus_north.h"
+
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#define ZONE_TAG "venet"
+
+/* Room for n bytes at a multiple of a cache line. */
+static size_t
+take(size_t *at, size_t n)
+{
+	size_t off = *at;
+
+	*at += RTE_ALIGN_CEIL(n, (size_t)RTE_CACHE_LINE_SIZE);
+	return off;
+}
+
+/* A ring: its head at 8 mod 64, so that no descriptor lies in two lines. */
+static size_t
+take_ring(size_t *at, uint32_t count)
+{
+	return take(at, 8 + vbus_ioq_size(count)) + 8;
+}
+
+/* Bytes of a bounce slot: a whole frame; with SG, more than a line of them makes the largest. */
+static uint32_t
+bounce_len(const struct north_port *p)
+{
+	uint32_t len = RTE_ALIGN_CEIL((uint32_t)p->mtu + VBUS_PMD_OVERHEAD, RTE_CACHE_LINE_SIZE);
+
+	return p->s.tx == NORTH_TX_SG ? RTE_MAX(len, NORTH_BOUNCE_SG_LEN) : len;
+}
+
+static void
+layout_plan(struct north_port *p)
+{
+	const struct north_rxq *rxq = p->rxq;
+	struct north_layout *lay = &p->lay;
+	size_t at = 0;
+
+	lay->rx_ring = take_ring(&at, rxq->nb_desc);
+	lay->tx_ring = take_ring(&at, p->txq->nb_desc);
+	lay->ev_ring = take_ring(&at, p->txq->nb_desc);
+	lay->ev_pool = take(&at, (size_t)p->s.ev_size * p->txq->nb_desc);
+	lay->bounce = take(&at, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
+	if (p->s.tx == NORTH_TX_SG)
+		lay->tx_pool = take(&at, (size_t)NORTH_TX_SLOT * p->txq->nb_desc);
+	if (p->s.rx == NORTH_RX_COPY)
+		lay->rx_copy = take(&at, (size_t)rxq->copy_slot * rxq->nb_desc);
+	if (p->s.rx == NORTH_RX_L4RO) {
+		lay->rx_pool = take(&at, (size_t)rxq->sg_slot * rxq->nb_desc);
+		lay->page_ring = take_ring(&at, rxq->nb_pages);
+	}
+	lay->total = at;
+}
+
+static int
+layout_zone(struct north_local *l)
+{
+	struct north_port *p = l->port;
+
+	if (p->zone != NULL && p->zone_len >= p->lay.total) {
+		memset(p->zone, 0, p->lay.total);
+		return 0;
+	}
+	north_layout_free(l);
+	p->zone = rte_vbus_zone(l->vdev, ZONE_TAG, p->lay.total, l->eth->data->numa_node);
+	if (p->zone == NULL) {
+		NORTH_LOG(ERR, l, "no memory for rings and pools (%zu bytes): %s", p->lay.total,
+			rte_strerror(rte_errno));
+		return rte_errno != 0 ? -rte_errno : -ENOMEM;
+	}
+	p->zone_len = p->lay.total;
+	return 0;
+}
+
+void
+north_layout_free(struct north_local *l)
+{
+	struct north_port *p = l->port;
+
+	if (p->zone == NULL)
+		return;
+	rte_vbus_zone_free(l->vdev, ZONE_TAG);
+	p->zone = NULL;
+	p->zone_len = 0;
+}
+
+/* ---- receive --------------------------------------------------------------------------------------- */
+
+/* Buffers, fragments and pages for the mode that was chosen. */
+static void
+rx_dimension(struct north_port *p)
+{
+	struct north_rxq *q = p->rxq;
+	uint32_t data_room = (uint32_t)rte_pktmbuf_data_room_size(q->pool) - RTE_PKTMBUF_HEADROOM;
+	uint32_t largest = p->s.l4ro & (VENET_CAP_TSO4 | VENET_CAP_TSO6) ? VENET_FRAME_MAX_VLAN
+									 : q->frame_max;
+	uint32_t frags;
+
+	q->nb_pages = 0;
+	if (p->s.rx != NORTH_RX_L4RO) {
+		/* The MTU shows as the room in a receive buffer (doc/abi.md 7.9). */
+		q->room = p->s.rx == NORTH_RX_COPY ? q->frame_max
+						   : RTE_MIN(data_room, q->frame_max);
+		q->copy_slot = RTE_ALIGN_CEIL(q->room, RTE_CACHE_LINE_SIZE);
+		return;
+	}
+	q->room = data_room;
+	frags = (largest + data_room - 1) / data_room;
+	q->nb_iovs = RTE_MIN(RTE_MAX(frags + 1, 18u), NORTH_RX_IOVS_MAX);
+	q->sg_slot = RTE_ALIGN_CEIL((uint32_t)VENET_SG_SIZE(q->nb_iovs), RTE_CACHE_LINE_SIZE);
+	/* Not a page for every fragment of a full ring: large frames are few at a time. */
+	q->nb_pages = RTE_MIN(q->nb_desc * RTE_MIN(RTE_MAX(frags, 2u) - 1, 4u), NORTH_DESC_MAX);
+}
+
+/* cookies, and with L4RO the pages' cookies, first buffers, pages and free numbers. */
+static int
+rx_arrays(struct north_rxq *q, int socket)
+{
+	size_t entries = q->nb_desc, pages = q->nb_pages;
+	uint64_t *p;
+
+	rte_free(q->arrays);
+	q->arrays = rte_zmalloc_socket("vbus_rxq_arrays",
+		8 * entries + (pages > 0 ? 8 * entries + (8 + 8 + 2) * pages : 0),
+		RTE_CACHE_LINE_SIZE, socket);
+	if (q->arrays == NULL)
+		return -ENOMEM;
+	p = q->arrays;
+	q->ring.cookies = p;
+	if (pages == 0)
+		return 0;
+	q->heads = (struct rte_mbuf **)(p + entries);
+	q->pages.cookies = p + 2 * entries;
+	q->page_mbufs = (struct rte_mbuf **)(p + 2 * entries + pages);
+	q->page_free = (uint16_t *)(p + 2 * entries + 2 * pages);
+	for (uint32_t i = 0; i < pages; i++)
+		q->page_free[i] = (uint16_t)(pages - 1 - i);
+	q->nb_page_free = (uint32_t)pages;
+	return 0;
+}
+
+static uint64_t
+rx_mbuf_init(uint16_t port_id)
+{
+	struct rte_mbuf m = {
+		.data_off = RTE_PKTMBUF_HEADROOM,
+		.nb_segs = 1,
+		.port = port_id,
+	};
+
+	rte_mbuf_refcnt_set(&m, 1);
+	return *(north_rearm_t *)(void *)&m.rearm_data;
+}
+
+static int
+rx_build(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	struct north_rxq *q = p->rxq;
+	uint8_t *ring = p->zone + p->lay.rx_ring;
+	uint32_t posted;
+	int ret;
+
+	ret = rx_arrays(q, l->eth->data->numa_node);
+	if (ret < 0)
+		return ret;
+	ret = vbus_ioq_north_format(&q->ring, ring, q->nb_desc, q->ring.cookies, 1);
+	if (ret < 0)
+		return ret;
+	vbus_signal_attach(&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	q->shm = &l->shm[NORTH_SHM_RX];
+	l->shm[NORTH_SHM_RX].dev = l->vdev; /* for addresses before it is shared */
+	q->addr_off = (uint32_t)rte_vbus_mbuf_addr_offset(l->vdev);
+	q->mbuf_init = rx_mbuf_init(p->port_id);
+	q->refill_at = RTE_MIN(q->nb_desc / 8, NORTH_CHUNK);
+	q->csum_app = (p->rx_offloads &
+			      (RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)) != 0;
+	q->lro_app = (p->rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0;
+	switch (p->s.rx) {
+	case NORTH_RX_L4RO:
+		q->sg_base = p->zone + p->lay.rx_pool;
+		ret = vbus_ioq_north_format(
+			&q->pages, p->zone + p->lay.page_ring, q->nb_pages, q->pages.cookies, 0);
+		if (ret < 0)
+			return ret;
+		posted = north_l4ro_refill(q);
+		north_l4ro_refill_pages(q);
+		break;
+	case NORTH_RX_COPY:
+		q->copy_base = p->zone + p->lay.rx_copy;
+		posted = north_rx_copy_refill(q);
+		break;
+	default:
+		posted = north_rx_refill(q);
+		break;
+	}
+	if (posted == 0) {
+		NORTH_LOG(ERR, l, "receive: no mbuf in pool %s", q->pool->name);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* ---- transmit, events -------------------------------------------------------------------------------- */
+
+static int
+tx_arrays(struct north_txq *q, int socket)
+{
+	rte_free(q->arrays);
+	q->arrays = rte_zmalloc_socket("vbus_txq_arrays",
+		8 * (size_t)q->nb_desc + sizeof(uint16_t) * NORTH_BOUNCE_SLOTS, RTE_CACHE_LINE_SIZE,
+		socket);
+	if (q->arrays == NULL)
+		return -ENOMEM;
+	q->ring.cookies = q->arrays;
+	q->bounce_next = (uint16_t *)(q->ring.cookies + q->nb_desc);
+	return 0;
+}
+
+static int
+tx_build(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	struct north_txq *q = p->txq;
+	uint8_t *ring = p->zone + p->lay.tx_ring;
+	uint8_t *bounce = p->zone + p->lay.bounce;
+	int ret;
+
+	ret = tx_arrays(q, l->eth->data->numa_node);
+	if (ret < 0)
+		return ret;
+	ret = vbus_ioq_north_format(&q->ring, ring, q->nb_desc, q->ring.cookies, 1);
+	if (ret < 0)
+		return ret;
+	vbus_signal_attach(&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	q->shm = &l->shm[NORTH_SHM_TX];
+	q->addr_off = (uint32_t)rte_vbus_mbuf_addr_offset(l->vdev);
+	q->pools = &p->pools;
+	q->fast_free = (p->tx_offloads & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE) != 0;
+	q->slow_flags = RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+	if (p->tx_offloads & ~(uint64_t)RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE)
+		q->slow_flags |= VBUS_OFFLOAD_TX_FLAGS; /* granted or not: looked at */
+	q->reap_at = 2 * NORTH_CHUNK;
+	q->tso4 = (p->s.sg & VENET_CAP_TSO4) != 0;
+	q->tso6 = (p->s.sg & VENET_CAP_TSO6) != 0;
+	q->sg_base = NULL;
+	if (p->s.tx == NORTH_TX_SG) {
+		q->sg_base = p->zone + p->lay.tx_pool;
+		q->sg_ptr = p->s.sg & VENET_CAP_PMTD ? 0 : rte_vbus_addr(l->vdev, q->sg_base);
+	}
+	north_bounce_format(q, bounce, rte_vbus_addr(l->vdev, bounce), bounce_len(p));
+	return 0;
+}
+
+static int
+ev_build(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	uint32_t count = p->txq->nb_desc;
+	uint8_t *ring = p->zone + p->lay.ev_ring;
+	struct vbus_ioq_entry e;
+	int ret;
+
+	rte_free(p->ev_cookies);
+	p->ev_cookies = rte_zmalloc_socket(
+		"vbus_ev_cookies", 8 * (size_t)count, RTE_CACHE_LINE_SIZE, l->eth->data->numa_node);
+	if (p->ev_cookies == NULL)
+		return -ENOMEM;
+	ret = vbus_ioq_north_format(&p->evq, ring, count, p->ev_cookies, 0);
+	if (ret < 0)
+		return ret;
+	vbus_signal_attach(&p->ev_sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	for (uint32_t i = 0; i < count; i++) {
+		e.cookie = i;
+		e.ptr = (uint64_t)i * p->s.ev_size; /* an offset into the pool */
+		e.len = p->s.ev_size;
+		vbus_ioq_north_post(&p->evq, &e, 1);
+	}
+	vbus_signal_enable(&p->ev_sig); /* nothing can be raised yet: nobody shares it */
+	return 0;
+}
+
+int
+north_layout_build(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	int ret;
+
+	p->rxq->frame_max = (uint32_t)p->mtu + VBUS_PMD_OVERHEAD;
+	rx_dimension(p);
+	layout_plan(p);
+	ret = layout_zone(l);
+	if (ret == 0)
+		ret = tx_build(l);
+	if (ret == 0)
+		ret = ev_build(l);
+	if (ret == 0)
+		ret = rx_build(l);
+	return ret;
+}
