@@ -23,6 +23,15 @@
 struct vbus_device;
 struct vbus_venet;
 
+/** Numbers of the shared blocks on the wire: 0 and 1 are the ABI's, the others what the queries answer. */
+#define VBUS_VENET_BLOCK_RX	   0u /**< north's receive ring */
+#define VBUS_VENET_BLOCK_TX	   1u /**< north's transmit ring */
+#define VBUS_VENET_BLOCK_TX_POOL   2u /**< PMTDQUERY: transmit sg descriptors */
+#define VBUS_VENET_BLOCK_EVENTS	   3u /**< EVQQUERY dpid: event pool */
+#define VBUS_VENET_BLOCK_EVENTQ	   4u /**< EVQQUERY qid: event ring */
+#define VBUS_VENET_BLOCK_L4RO_POOL 5u /**< L4ROQUERY dpid: receive sg descriptors */
+#define VBUS_VENET_BLOCK_PAGES	   6u /**< L4ROQUERY pqid: page ring */
+
 #define VBUS_VENET_MTU_MIN 68u
 #define VBUS_VENET_MTU_MAX 9600u
 
@@ -38,7 +47,8 @@ struct vbus_venet_user {
 	/** North took the link up or down (or the peer went). Control lock held: only note it, e.g. queue a job. */
 	void (*link)(void *arg, bool up);
 	/** When it returns, no polling thread runs a burst that began before. Control lock held.
-	 *  NULL: nobody polls. vbus_mark_wait() in the PMD, RCU in vbus-dp. */
+	 *  NULL: nobody polls. vbus_mark_wait() in the PMD, RCU in vbus-dp. Every function of the
+	 *  section "polled" below counts as a burst: each must run inside the mark. */
 	void (*quiesce)(void *arg);
 	/** A sleeping receiver: frames wait in the rx queue (north signalled). Control lock held. May be NULL. */
 	void (*rx_wake)(void *arg);
@@ -50,8 +60,9 @@ struct vbus_venet *vbus_venet_of(struct vbus_device *dev);
 
 /**
  * Bind the polling side. With @p user NULL: unbind; returns after a last quiesce. Control lock held.
- * While none is bound, or it is stopped, LINKUP succeeds but north gets LINKSTATE 0... see
- * vbus_venet_set_ready(). @return 0, -EBUSY: another one polls it.
+ * While none is bound, or it is stopped (vbus_venet_set_ready()), LINKUP succeeds but north gets
+ * LINKSTATE 0. @p rx_pool NULL: nothing is received.
+ * @return 0, -EBUSY: another one polls it.
  */
 int vbus_venet_bind(struct vbus_venet *v, const struct vbus_venet_user *user, struct rte_mempool *rx_pool);
 /** The polling side is started (true) or stopped (false: returns after quiesce). North's carrier follows it. */
@@ -67,7 +78,10 @@ int vbus_venet_set_mac(struct vbus_venet *v, const struct rte_ether_addr *mac);
 /** Is the link up: north called LINKUP, memory is there, the polling side is ready. Any thread. */
 bool vbus_venet_link(const struct vbus_venet *v);
 
-/* ---- polled by one thread each (rx and tx may be two threads); no lock ------------------------- */
+/* ---- polled by one thread each (rx and tx may be two threads); no lock ------------------------- *
+ * All of it between vbus_mark_enter() and _leave(), or what else the user's quiesce() waits for.
+ * A burst handles at most 64 frames; call again for more.
+ */
 
 /**
  * Take up to @p nb frames that north sent. Copies each once into mbufs of the bound pool (chained where
@@ -114,6 +128,7 @@ void vbus_venet_rx_intr_disable(struct vbus_venet *v, uint16_t queue);
 	X(gso_done, "packets_segmented")                                                           \
 	X(ring_full, "ring_full")                                                                  \
 	X(drop_addr, "drop_bad_address")                                                           \
+	X(drop_len, "drop_bad_length")                                                             \
 	X(drop_room, "drop_no_room_in_buffer")                                                     \
 	X(drop_sg, "drop_bad_sg")                                                                  \
 	X(drop_page, "drop_no_page")                                                               \
@@ -134,7 +149,10 @@ void vbus_venet_stats(const struct vbus_venet *v, uint16_t queue, struct vbus_ve
 /** State for telemetry and `show`: negotiated groups, ring sizes. Control lock held. */
 struct vbus_venet_info {
 	bool opened, link_up, sg, tso4, tso6, pmtd, l4ro, linkstate, rx_armed;
-	uint32_t rx_ring_size, tx_ring_size;
+	uint32_t rx_ring_size, tx_ring_size; /**< north's receive and transmit ring, entries */
+	uint32_t l4ro_bits, sg_bits, eventq_bits; /**< as granted, VENET_CAP_* */
+	uint32_t page_ring_size, event_ring_size;
+	uint64_t nb_events, nb_bad_event_slots, nb_relooks, nb_reinjects;
 };
 void vbus_venet_info(const struct vbus_venet *v, struct vbus_venet_info *info);
 

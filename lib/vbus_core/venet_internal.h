@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+#ifndef VENET_INTERNAL_H
+#define VENET_INTERNAL_H
+
+/**
+ * @file
+ * Inside of the venet class: what its control part (venet.c, venet_event.c, venet_look.c) and its
+ * burst functions (venet_rx*.c, venet_tx*.c) share.
+ *
+ * The control side publishes a *path*, everything that a burst needs, through an atomic pointer in
+ * each queue. While it is published nobody changes it. To change anything, the control side
+ * stores NULL, lets the user's quiesce() wait until every burst that began before is over, and then
+ * owns path and queues until it publishes again.
+ *
+ *   polling side                       control side
+ *   path = load (acquire)     V1       fill path, reset queues' caches
+ *   ... burst ...                      store path (release)             V0, pairs with V1
+ *                                      ...
+ *                                      store NULL; user->quiesce()      (vbus_mark.h, or RCU)
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_mbuf.h>
+#include <rte_memcpy.h>
+#include <rte_prefetch.h>
+
+#include <vbus/venet.h>
+
+#include "vbus_compat.h"
+#include "vbus_core.h"
+#include "vbus_ioq_south.h"
+#include "vbus_log.h"
+#include "vbus_offload.h"
+#include "vbus_signal.h"
+#include "vbus_venet.h"
+
+#define VENET_BURST	64u    /**< frames of one burst; the rest waits for the next */
+#define VENET_RING_MAX	32768u /**< entries of a ring */
+#define VENET_IOV_MAX	64u    /**< fragments of one frame from north */
+#define VENET_FRAME_MIN 14u    /**< an Ethernet header */
+
+/** Blocks, by their numbers on the wire (vbus_venet.h). */
+#define VENET_NB_BLOCKS 7u
+
+struct venet_rxq;
+struct venet_txq;
+struct venet_path;
+
+typedef uint16_t (*venet_rx_fn)(
+	struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+typedef uint16_t (*venet_tx_fn)(
+	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+
+/** A ring or pool as bursts use it. */
+struct venet_ring {
+	struct vbus_ioq_south q;
+	struct vbus_signal sig;
+	struct vbus_shm *shm; /**< NULL: north gave no signal with it */
+};
+struct venet_pool {
+	uint8_t *base_peer;
+	uint64_t len;
+};
+
+/** All that a burst needs. Constant while published. */
+struct venet_path {
+	const struct vbus_memview *view;
+	/* rx: from north's transmit ring */
+	venet_rx_fn rx_burst;
+	struct rte_mempool *mp;
+	uint32_t mp_room;   /**< bytes of a frame in one mbuf */
+	uint32_t rx_accept; /**< VBUS_VENET_RX_* */
+	struct venet_ring from_north;
+	struct venet_pool sg_pool; /**< PMTD; base NULL: sg descriptors lie anywhere */
+	/* tx: to north's receive ring */
+	venet_tx_fn tx_burst;
+	uint32_t l4ro; /**< VENET_CAP_* of group L4RO */
+	struct venet_ring to_north;
+	struct venet_pool l4ro_pool;
+	struct venet_ring pages;
+} VBUS_CACHE_ALIGNED;
+
+/** A fragment of a frame in north's memory. */
+struct venet_piece {
+	uint8_t *ptr_peer; /**< NULL: crosses extents, use iova */
+	uint64_t iova;
+	uint32_t len;
+};
+
+/** A frame from north, checked: what the sg descriptor said. */
+struct venet_frame {
+	uint32_t len;
+	uint32_t nb_pieces;
+	const struct venet_piece *piece;
+	struct vbus_offload o;
+};
+
+/** A TSO frame that is being cut into mbufs, over several bursts if need be. */
+struct venet_rx_gso {
+	bool active;
+	uint32_t nb_pieces;
+	uint32_t len;
+	uint32_t left; /**< segments that may still come: a bound, not a promise */
+	struct vbus_gso g;
+	struct venet_piece piece[VENET_IOV_MAX];
+};
+
+/** Frames from north. The first line is the control side's, the others the polling thread's. */
+struct venet_rxq {
+	_Atomic(const struct venet_path *) path;
+	/* written by the polling thread, read by the control side's slow timer */
+	VBUS_CACHE_ALIGNED atomic_bool armed; /**< wants rx_wake */
+	struct vbus_memcache mc;	      /**< reset by the control side while unpublished */
+	struct vbus_memcache mc_sg;	      /**< descriptors and data lie apart */
+	struct vbus_venet_rx_stats stats;     /**< plain adds here, relaxed loads elsewhere */
+	struct venet_rx_gso gso;
+} VBUS_CACHE_ALIGNED;
+
+/** Frames to north. Likewise. */
+struct venet_txq {
+	_Atomic(const struct venet_path *) path;
+	VBUS_CACHE_ALIGNED struct vbus_memcache mc;
+	struct vbus_memcache mc_page;
+	struct vbus_venet_tx_stats stats;
+} VBUS_CACHE_ALIGNED;
+
+/** The part that a restart would need: in the link's state, plain data. */
+struct venet_conn_state {
+	uint32_t layout;	/**< VENET_STATE_LAYOUT */
+	uint32_t up;		/**< LINKUP was called */
+	uint32_t sg, evq, l4ro; /**< granted bits */
+};
+#define VENET_STATE_LAYOUT 1u
+_Static_assert(sizeof(struct venet_conn_state) <= VBUS_CONN_STATE_SIZE, "fits the link's state");
+
+/** The device. Everything but the queues: control lock. */
+struct vbus_venet {
+	struct venet_rxq rx;
+	struct venet_txq tx;
+	struct venet_path path;
+
+	struct vbus_device *dev;
+	struct rte_ether_addr mac;
+	uint16_t mtu;
+	/* who polls */
+	bool bound;
+	bool ready;
+	struct vbus_venet_user user;
+	struct rte_mempool *mp;
+	uint32_t rx_accept;
+	/* the connection; cs NULL: not open */
+	struct vbus_conn *conn;
+	struct venet_conn_state *cs;
+	struct vbus_shm *block[VENET_NB_BLOCKS];
+	struct venet_ring ring[VENET_NB_BLOCKS]; /**< of the blocks that are rings */
+	bool mapped;				 /**< every block lies in memory */
+	bool faulted;
+	bool published;
+	bool told_up;	  /**< what user.link last heard */
+	atomic_bool link; /**< for any thread */
+	/* events */
+	bool event_held; /**< a LINKSTATE waits for a slot */
+	uint8_t event_state;
+	uint64_t nb_events, nb_events_bad;
+	/* the slow look */
+	bool listed;
+	uint32_t seen_head; /**< north's receive position at the last look */
+	bool seen_busy;
+	uint64_t nb_relooks, nb_reinjects;
+	LIST_ENTRY(vbus_venet) next;
+};
+
+/* ---- control side (lock held) ------------------------------------------------------------------ */
+
+/** A ring is there and usable. */
+static inline bool
+venet_has_ring(const struct vbus_venet *v, uint32_t id)
+{
+	return v->block[id] != NULL && v->ring[id].q.head_peer != NULL;
+}
+
+/** Carrier for north: the path is open. */
+static inline bool
+venet_carrier(const struct vbus_venet *v)
+{
+	return v->published;
+}
+
+/** Inject @p r's signal and have it delivered if north wants that. Any thread that owns the ring. */
+static inline bool
+venet_signal(const struct venet_ring *r)
+{
+	if (r->shm == NULL || !vbus_signal_inject(&r->sig))
+		return false;
+	vbus_shm_notify(r->shm);
+	return true;
+}
+
+/** Say the carrier to north, when it asked for it; held back while the event ring is full. */
+void venet_event_linkstate(struct vbus_venet *v);
+/** Try again. */
+void venet_event_flush(struct vbus_venet *v);
+/** FLUSHRX: every empty receive buffer back. The path is not published. */
+void venet_flush_rx(struct vbus_venet *v);
+/** Put on / take off the list of the slow timer. */
+void venet_look_add(struct vbus_venet *v);
+void venet_look_del(struct vbus_venet *v);
+/** A receiver is armed and the path has just been published: no frame may lie unseen. */
+void venet_look_armed(struct vbus_venet *v);
+
+/* ---- burst functions --------------------------------------------------------------------------- */
+
+uint16_t venet_rx_linear(
+	struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t venet_rx_sg(
+	struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t venet_tx_linear(
+	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t venet_tx_l4ro(
+	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+
+/** Mbufs of a receive burst: taken from the pool in bulk, handed out one by one. */
+struct venet_rx_out {
+	struct rte_mbuf **pkts;
+	uint16_t nb;   /**< room */
+	uint16_t used; /**< frames done */
+	uint16_t have; /**< mbufs in pkts */
+};
+
+/** Get @p want mbufs more, or as many as there are. */
+void venet_rx_refill(struct rte_mempool *mp, struct venet_rx_out *out, uint16_t want);
+
+/** The mbuf for the next frame; NULL: the pool is empty (the caller counts). There is room. */
+static inline struct rte_mbuf *
+venet_rx_next(struct rte_mempool *mp, struct venet_rx_out *out)
+{
+	if (unlikely(out->used == out->have)) {
+		venet_rx_refill(mp, out, 1);
+		if (out->used == out->have)
+			return NULL;
+	}
+	return out->pkts[out->used];
+}
+
+/** Where a gather has got to in a list of pieces. */
+struct venet_reader {
+	const struct vbus_memview *view;
+	struct vbus_memcache *mc;
+	const struct venet_piece *piece;
+	uint32_t left; /**< pieces, this one included */
+	uint32_t off;  /**< in this piece */
+};
+
+/** Copy @p len bytes out of north's memory and go on. @return 0, -EFAULT */
+int venet_read(struct venet_reader *r, void *dst, uint32_t len);
+/**
+ * Copy a whole frame behind @p m, which grows by mbufs of the pool where it must.
+ * @return 0; -EFAULT: north's memory; -ENOMEM: pool empty, m is empty again; -E2BIG: no pool of this
+ *         size can ever hold it
+ */
+int venet_rx_gather(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *m,
+	const struct venet_piece *piece, uint32_t nb_pieces, uint32_t len);
+/** Start to cut a frame into mbufs (q->gso). @return 0, -EINVAL, -EFAULT */
+int venet_rx_gso_start(
+	struct venet_rxq *q, const struct venet_path *p, const struct venet_frame *f);
+/** Go on: @return true: the frame is done; false: no room or no mbufs left, call again. */
+bool venet_rx_gso_run(struct venet_rxq *q, const struct venet_path *p, struct venet_rx_out *out);
+
+/**
+ * Free buffers of north's receive ring, as one burst sees them. With L4RO `ptr` and `len` of an
+ * entry are replaced by those of its sg descriptor's first iov.
+ */
+struct venet_tx_slots {
+	struct vbus_ioq_entry e[VENET_BURST];
+	uint8_t *dst_peer[VENET_BURST];	       /**< NULL: not in one piece */
+	struct venet_sg *sg_peer[VENET_BURST]; /**< L4RO; NULL: a bad descriptor */
+	uint32_t max_iov[VENET_BURST];	       /**< L4RO */
+	uint32_t nb, used;
+};
+
+/** Copy a frame into one contiguous place. @return bytes copied, at most @p len */
+uint32_t venet_copy_chain(uint8_t *dst, const struct rte_mbuf *m, uint32_t off, uint32_t len);
+
+/** Apply a plan's patches to a contiguous copy of @p len bytes. */
+static inline void
+venet_patch(uint8_t *dst, uint32_t len, const struct vbus_offload_plan *plan)
+{
+	uint32_t i;
+
+	for (i = 0; i < plan->nb_patches; i++)
+		if (plan->patch[i].off + 2 <= len)
+			memcpy(dst + plan->patch[i].off, &plan->patch[i].val, 2);
+}
+
+/** Copy to north's memory. @return 0, -EFAULT */
+int venet_write(const struct venet_path *p, struct vbus_memcache *mc,
+	const struct venet_piece *piece, uint32_t off, const void *src, uint32_t len);
+/** L4RO: read the sg descriptors of the peeked entries. */
+void venet_l4ro_slots(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s);
+/** L4RO: the slot at s->used holds a frame in its first iov: write its sg descriptor. */
+void venet_l4ro_commit(struct venet_tx_slots *s, uint32_t len, const struct vbus_offload *o);
+/**
+ * L4RO: a frame larger than the first iov: continue in pages. @return 0: in the slot, not committed
+ * yet to `used`; -ENOSPC: too many pages; -ENOBUFS: not enough pages; -EFAULT: a bad page or buffer
+ */
+int venet_l4ro_frame(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s,
+	const struct rte_mbuf *m, const struct vbus_offload_plan *plan);
+
+#endif /* VENET_INTERNAL_H */
