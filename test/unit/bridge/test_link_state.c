@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+
+/*
+ * The link state as a file: made, attached a second time, refused when it is not what it says, and
+ * sparse even where the program locks its memory.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CUnit/Basic.h>
+
+#include "link_state.h"
+
+static void
+test_create_attach(void)
+{
+	struct vbus_link_state *a, *c;
+	int fd = -1;
+
+	a = vbus_link_state_create("test", &fd);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(a);
+	CU_ASSERT_EQUAL(a->header.magic, VBUS_LINK_MAGIC);
+	CU_ASSERT_EQUAL(a->header.generation, 1);
+	CU_ASSERT_EQUAL(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	a->conns[VBUS_LINK_CONNS - 1].generation = 17;
+	a->cursors[VBUS_LINK_SHMS - 1].inuse_head = 4711;
+
+	c = vbus_link_state_attach(fd);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_PTR_NOT_EQUAL(a, c);
+	CU_ASSERT_EQUAL(c->header.generation, 2);
+	CU_ASSERT_EQUAL(c->conns[VBUS_LINK_CONNS - 1].generation, 17);
+	CU_ASSERT_EQUAL(c->cursors[VBUS_LINK_SHMS - 1].inuse_head, 4711);
+	vbus_link_state_unmap(a);
+	c->shms[3].id = 5;
+	vbus_link_state_unmap(c);
+	vbus_link_state_unmap(NULL);
+	close(fd);
+}
+
+static void
+test_refused(void)
+{
+	struct vbus_link_state *ls;
+	int fd = -1;
+	int other;
+
+	ls = vbus_link_state_create("test", &fd);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(ls);
+	ls->header.magic++;
+	CU_ASSERT_PTR_NULL(vbus_link_state_attach(fd));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	ls->header.magic--;
+	ls->header.version++;
+	CU_ASSERT_PTR_NULL(vbus_link_state_attach(fd));
+	CU_ASSERT_EQUAL(errno, EPROTONOSUPPORT);
+	ls->header.version--;
+	ls->header.size--;
+	CU_ASSERT_PTR_NULL(vbus_link_state_attach(fd));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	ls->header.size++;
+	CU_ASSERT_NOT_EQUAL(ftruncate(fd, 4096), 0); /* sealed */
+	CU_ASSERT_NOT_EQUAL(ftruncate(fd, (off_t)sizeof(*ls) * 2), 0);
+	vbus_link_state_unmap(ls);
+	close(fd);
+
+	/* The right size, but it could shrink under us. */
+	other = memfd_create("other", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	CU_ASSERT_FATAL(other >= 0);
+	CU_ASSERT_EQUAL(ftruncate(other, (off_t)sizeof(*ls)), 0);
+	CU_ASSERT_PTR_NULL(vbus_link_state_attach(other));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	/* Sealed, but empty: no magic. */
+	CU_ASSERT_EQUAL(fcntl(other, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+	CU_ASSERT_PTR_NULL(vbus_link_state_attach(other));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	close(other);
+
+	other = memfd_create("small", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	CU_ASSERT_EQUAL(ftruncate(other, 4096), 0);
+	CU_ASSERT_PTR_NULL(vbus_link_state_attach(other));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	close(other);
+	CU_ASSERT_PTR_NULL(vbus_link_state_attach(-1));
+	CU_ASSERT_EQUAL(errno, EBADF);
+}
+
+static void
+test_sparse(void)
+{
+	struct vbus_link_state *ls;
+	struct stat st;
+	int locked;
+	int fd = -1;
+
+	locked = mlockall(MCL_FUTURE); /* may be refused: then the test is only weaker */
+	ls = vbus_link_state_create("test", &fd);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(ls);
+	ls->shms[0].id = 1;
+	CU_ASSERT_EQUAL(fstat(fd, &st), 0);
+	/* Blocks of 512 bytes: the header and the page written, and some slack. */
+	CU_ASSERT(st.st_blocks <= 16);
+	vbus_link_state_unmap(ls);
+	close(fd);
+	if (locked == 0)
+		munlockall();
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"create and attach", test_create_attach},
+		{"refused files", test_refused},
+		{"sparse", test_sparse},
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {{"link_state", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
+	unsigned int failed;
+
+	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
+		return CU_get_error();
+	CU_basic_set_mode(CU_BRM_VERBOSE);
+	CU_basic_run_tests();
+	failed = CU_get_number_of_failures();
+	CU_cleanup_registry();
+	return failed != 0;
+}
