@@ -212,18 +212,27 @@ region_add(
 }
 
 int
+vbus_memmap_add_borrowed(
+	struct vbus_memmap *m, uint64_t iova, uint64_t len, int fd, uint64_t offset, uint32_t flags)
+{
+	int ret;
+
+	/* Null connector: every address of the process is there already. */
+	if (m->identity)
+		return 0;
+	ret = region_add(m, iova, len, fd, offset, flags);
+	fault_watch_start();
+	return ret;
+}
+
+int
 vbus_memmap_add(
 	struct vbus_memmap *m, uint64_t iova, uint64_t len, int fd, uint64_t offset, uint32_t flags)
 {
-	int ret = 0;
+	int ret = vbus_memmap_add_borrowed(m, iova, len, fd, offset, flags);
 
-	/* Null connector: every address of the process is there already. */
-	if (!m->identity)
-		ret = region_add(m, iova, len, fd, offset, flags);
 	if (fd >= 0)
 		close(fd);
-	if (!m->identity)
-		fault_watch_start();
 	return ret;
 }
 

@@ -106,6 +106,9 @@ void vbus_memmap_destroy(struct vbus_memmap *m);
  */
 int vbus_memmap_add(struct vbus_memmap *m, uint64_t iova, uint64_t len, int fd, uint64_t offset,
 	uint32_t flags);
+/** The same, but @p fd stays the caller's in every case. */
+int vbus_memmap_add_borrowed(struct vbus_memmap *m, uint64_t iova, uint64_t len, int fd,
+	uint64_t offset, uint32_t flags);
 #define VBUS_MEM_READ  1u
 #define VBUS_MEM_WRITE 2u
 #define VBUS_MEM_MAX_REGIONS 65535u

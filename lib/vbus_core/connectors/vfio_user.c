@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ *
+ * The vfio-user connector: a bus's bridge as a PCI function on a UNIX socket, for hypervisors and
+ * for our own frontend (doc/abi.md section 1; the protocol is lib/vfio_user's business).
+ *
+ * Threads: everything runs on the control thread or with the control lock held; nothing waits. An
+ * lcore's interrupt request comes by way of the bridge, which writes no descriptor itself.
+ *
+ * Ownership: the bus owns the object (struct vu) by its connector. One client at a time; the
+ * listener stays open, so that the next one is served as soon as the last has gone. What a
+ * successor process would need, half-read message and descriptor numbers included, lies in the
+ * `vfu` area of the link state (struct vu_state, ADR-0003).
+ *
+ * Trust: a client may send anything. lib/vfio_user checks messages and that eventfds are eventfds;
+ * memory is checked by vbus_memmap_add(), register contents by the bridge.
+ */
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <linux/pci_regs.h>
+
+#include <vbus/pci.h>
+
+#include "link_state.h"
+#include "vbus_bridge.h"
+#include "vbus_core.h"
+#include "vbus_ctl.h"
+#include "vbus_log.h"
+#include "vfu_server.h"
+
+/* Messages served before other sockets get their turn; more of them are fetched at once then. */
+#define BUDGET 64
+
+/* The two interrupt indices that a client can arm, one vector each. */
+enum vu_irq {
+	VU_INTX,
+	VU_MSI,
+	VU_NB_IRQS
+};
+
+/* In the link state: plain data, all zeros in a new link. */
+struct vu_state {
+	struct vfu_session_state session;
+	struct {
+		int32_t fd_plus_1; /* eventfd; 0: not armed */
+		uint32_t masked;   /* INTx: by the client, or by itself after each trigger */
+		uint32_t pending;  /* raised while it could not be sent */
+	} irq[VU_NB_IRQS];
+	int32_t kick_fd_plus_1;
+};
+_Static_assert(sizeof(struct vu_state) <= VBUS_LINK_VFU_SIZE, "the session fits its area");
+
+struct vu {
+	struct vbus_bus *bus;
+	struct vu_state *st;
+	struct vfu_listener *listener;
+	struct vbus_ctl_fd *listen_watch;
+	struct vfu_session *session; /* NULL: nobody there */
+	struct vbus_ctl_fd *session_watch;
+	uint32_t session_events; /* what session_watch waits for */
+	struct vbus_ctl_fd *kick_watch;
+	struct vfu_peer peer; /* of session */
+	bool batch;	      /* maps since the last publication (vu_settle()) */
+	struct vbus_log_limit log_limit;
+};
+
+/* ---- memory ----------------------------------------------------------------------------------- */
+
+/* Publish what was mapped: before anything else may look into north's memory. */
+static void
+vu_settle(struct vu *u)
+{
+	struct vbus_memmap *m = vbus_bridge_memmap(u->bus->bridge);
+
+	if (!u->batch)
+		return;
+	u->batch = false;
+	if (m != NULL && vbus_memmap_batch_end(m) != 0)
+		vfu_session_stop(u->session, -ENOMEM);
+}
+
+static int
+vu_dma_map(void *arg, const struct vfu_dma_map *map, int fd)
+{
+	struct vu *u = arg;
+	struct vbus_memmap *m = vbus_bridge_memmap(u->bus->bridge);
+	struct vbus_bridge_info info;
+	uint32_t flags = 0, left_out;
+	int ret;
+
+	if (m == NULL)
+		return -ENOTCONN;
+	if (!u->batch) {
+		/* The reply may leave before the end of a batch. That is early for a polling thread,
+		 * which may see a new address in its ring at once; without one nobody looks. */
+		vbus_bridge_info(u->bus->bridge, &info);
+		if (info.nb_conns == 0) {
+			vbus_memmap_batch_begin(m);
+			u->batch = true;
+		}
+	}
+	if ((map->flags & VFU_DMA_F_READ) != 0)
+		flags |= VBUS_MEM_READ;
+	if ((map->flags & VFU_DMA_F_WRITE) != 0)
+		flags |= VBUS_MEM_WRITE;
+	ret = vbus_memmap_add_borrowed(m, map->iova, map->size, fd, map->offset, flags);
+	if (ret == 0 && fd >= 0)
+		close(fd); /* ours on success; the mapping stays */
+	if (ret != 0 && vbus_log_allowed(&u->log_limit, &left_out))
+		VBUS_LOG(WARNING,
+			"bus %s: memory at 0x%llx, %llu bytes, is refused: %s (%u lines left out)",
+			u->bus->name, (unsigned long long)map->iova, (unsigned long long)map->size,
+			strerror(-ret), left_out);
+	return ret;
+}
+
+static int
+vu_dma_unmap(void *arg, uint64_t first, uint64_t last)
+{
+	struct vu *u = arg;
+	struct vbus_memmap *m = vbus_bridge_memmap(u->bus->bridge);
+
+	vu_settle(u);
+	if (m == NULL)
+		return 0;
+	/* No error: without memory for a new view, readers have lost all of it and not too little. */
+	if (first == 0 && last == UINT64_MAX)
+		vbus_memmap_del(m, 0, 0);
+	else
+		vbus_memmap_del(m, first, last - first + 1);
+	return 0;
+}
+
+/* ---- interrupts ------------------------------------------------------------------------------- */
+
+/* Tell the client. An eventfd whose counter is full says it already: the error is not one. */
+static void
+vu_trigger(struct vu *u, enum vu_irq i)
+{
+	uint64_t one = 1;
+
+	if (u->st->irq[i].fd_plus_1 == 0 || u->st->irq[i].masked != 0) {
+		u->st->irq[i].pending = 1;
+		return;
+	}
+	u->st->irq[i].pending = 0;
+	/* A line stays masked until the client has served it (AUTOMASKED). */
+	u->st->irq[i].masked = i == VU_INTX;
+	if (write(u->st->irq[i].fd_plus_1 - 1, &one, sizeof(one)) < 0 && errno != EAGAIN) {
+		VBUS_LOG(ERR, "bus %s: interrupt is lost: %s", u->bus->name, strerror(errno));
+		u->st->irq[i].pending = 1;
+	}
+}
+
+static void
+vu_irq(void *arg)
+{
+	struct vu *u = arg;
+
+	if (u->session != NULL)
+		vu_trigger(u, u->st->irq[VU_MSI].fd_plus_1 != 0 ? VU_MSI : VU_INTX);
+}
+
+static void
+irq_disarm(struct vu *u, enum vu_irq i)
+{
+	if (u->st->irq[i].fd_plus_1 != 0)
+		close(u->st->irq[i].fd_plus_1 - 1);
+	u->st->irq[i].fd_plus_1 = 0;
+	u->st->irq[i].masked = 0;
+}
+
+static void
+irq_arm(struct vu *u, enum vu_irq i, int fd)
+{
+	irq_disarm(u, i);
+	u->st->irq[i].fd_plus_1 = fd + 1;
+	/* Raised while the client re-armed, by either index: one too many is harmless. */
+	if (u->st->irq[VU_INTX].pending != 0 || u->st->irq[VU_MSI].pending != 0) {
+		u->st->irq[VU_INTX].pending = 0;
+		u->st->irq[VU_MSI].pending = 0;
+		vu_trigger(u, i);
+	}
+}
+
+static int
+vu_irq_info(void *arg, uint32_t index, uint32_t *flags, uint32_t *count)
+{
+	(void)arg;
+	*flags = 0;
+	*count = 0;
+	if (index == VFU_PCI_INTX) {
+		*flags = VFU_IRQ_F_EVENTFD | VFU_IRQ_F_MASKABLE | VFU_IRQ_F_AUTOMASKED;
+		*count = 1;
+	} else if (index == VFU_PCI_MSI) {
+		*flags = VFU_IRQ_F_EVENTFD;
+		*count = 1;
+	}
+	return 0;
+}
+
+static int
+vu_set_irqs(void *arg, const struct vfu_set_irqs *set)
+{
+	struct vu *u = arg;
+	enum vu_irq i = set->index == VFU_PCI_MSI ? VU_MSI : VU_INTX;
+	bool yes = set->data == VFU_IRQ_DATA_NONE ||
+		   (set->data == VFU_IRQ_DATA_BOOL && set->count != 0 && set->bools[0] != 0);
+
+	vu_settle(u);
+	if (set->index != VFU_PCI_MSI && set->index != VFU_PCI_INTX)
+		return set->count == 0 ? 0 : -EINVAL;
+	switch (set->action) {
+	case VFU_IRQ_ACTION_TRIGGER:
+		if (set->count == 0 || (set->data == VFU_IRQ_DATA_EVENTFD && set->nb_fds == 0))
+			irq_disarm(u, i);
+		else if (set->data == VFU_IRQ_DATA_EVENTFD)
+			irq_arm(u, i, set->fds[0]);
+		else if (yes)
+			vu_trigger(u, i); /* a client tests its wiring */
+		return 0;
+	case VFU_IRQ_ACTION_MASK:
+	case VFU_IRQ_ACTION_UNMASK:
+		if (i != VU_INTX || set->data == VFU_IRQ_DATA_EVENTFD)
+			return -EOPNOTSUPP;
+		if (!yes)
+			return 0;
+		u->st->irq[i].masked = set->action == VFU_IRQ_ACTION_MASK;
+		if (u->st->irq[i].masked == 0 && u->st->irq[i].pending != 0)
+			vu_trigger(u, i);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* ---- registers -------------------------------------------------------------------------------- */
+
+static int
+vu_region_info(void *arg, uint32_t index, struct vfu_region_info *info)
+{
+	(void)arg;
+	info->flags = VFU_REGION_F_READ | VFU_REGION_F_WRITE;
+	switch (index) {
+	case VBUS_PCI_BAR_REGS:
+		info->size = VBUS_BAR0_SIZE;
+		break;
+	case VBUS_PCI_BAR_SIGNALS:
+		info->size = VBUS_BAR1_SIZE;
+		break;
+	case VFU_PCI_CONFIG:
+		info->size = VBUS_LINK_CONFIG;
+		break;
+	default:
+		info->size = 0;
+		info->flags = 0;
+	}
+	return 0;
+}
+
+static int
+vu_region_read(void *arg, uint32_t index, uint64_t offset, void *buf, uint32_t len)
+{
+	struct vu *u = arg;
+
+	vu_settle(u);
+	if (index == VBUS_PCI_BAR_REGS)
+		vbus_bridge_regs_read(u->bus->bridge, offset, buf, len);
+	else if (index == VFU_PCI_CONFIG)
+		vbus_bridge_config_read(u->bus->bridge, (uint32_t)offset, buf, len);
+	return 0; /* signals read as zeros, which is what buf holds */
+}
+
+static int
+vu_region_write(void *arg, uint32_t index, uint64_t offset, const void *buf, uint32_t len)
+{
+	struct vu *u = arg;
+	uint32_t value;
+
+	vu_settle(u);
+	switch (index) {
+	case VBUS_PCI_BAR_REGS:
+		vbus_bridge_regs_write(u->bus->bridge, offset, buf, len);
+		return 0;
+	case VBUS_PCI_BAR_SIGNALS:
+		/* Single bytes (an unaligned access in pieces) say nothing. */
+		if (offset % sizeof(value) != 0 || len % sizeof(value) != 0)
+			return -EINVAL;
+		for (uint32_t at = 0; at < len; at += sizeof(value)) {
+			memcpy(&value, (const uint8_t *)buf + at, sizeof(value));
+			vbus_bridge_signal_write(u->bus->bridge, offset + at, value);
+		}
+		return 0;
+	case VFU_PCI_CONFIG:
+		vbus_bridge_config_write(u->bus->bridge, (uint32_t)offset, buf, len);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int
+vu_region_io_fds(void *arg, uint32_t index, struct vfu_io_fd_info *fds, uint32_t max)
+{
+	struct vu *u = arg;
+
+	if (index != VBUS_PCI_BAR_SIGNALS || max == 0 || u->st->kick_fd_plus_1 == 0)
+		return 0;
+	/* Any handle: the kick looks at every block whose signal is set (DECISIONS 24). */
+	fds[0] = (struct vfu_io_fd_info){
+		.offset = offsetof(struct vbus_pci_signals, shmsignal),
+		.size = sizeof(uint32_t),
+		.fd = u->st->kick_fd_plus_1 - 1,
+	};
+	return 1;
+}
+
+static int
+vu_reset(void *arg)
+{
+	struct vu *u = arg;
+
+	vu_settle(u);
+	vbus_bridge_reset(u->bus->bridge, true);
+	for (int i = 0; i < VU_NB_IRQS; i++) {
+		u->st->irq[i].pending = 0;
+		u->st->irq[i].masked = 0;
+	}
+	return 0;
+}
+
+static void
+vu_kicked(int fd, uint32_t events, void *arg)
+{
+	struct vu *u = arg;
+	uint64_t kicks;
+	struct iovec iov = {.iov_base = &kicks, .iov_len = sizeof(kicks)};
+
+	(void)events;
+	/* The client has this descriptor too and could have made it block, and emptied it. */
+	if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == (ssize_t)sizeof(kicks))
+		vbus_bridge_kick(u->bus->bridge);
+}
+
+/* ---- session ---------------------------------------------------------------------------------- */
+
+static void
+vu_closed(void *arg, int reason, const char *why)
+{
+	struct vu *u = arg;
+
+	(void)reason;
+	vbus_bridge_session_close(u->bus->bridge, why);
+}
+
+static void
+vu_log(void *arg, enum vfu_log_level level, const char *line)
+{
+	struct vu *u = arg;
+	uint32_t to = level == VFU_LOG_ERR	? RTE_LOG_ERR
+		      : level == VFU_LOG_NOTICE ? RTE_LOG_NOTICE
+						: RTE_LOG_DEBUG;
+
+	rte_log(to, (uint32_t)vbus_logtype_vfu, "vbus: bus %s: %s\n", u->bus->name, line);
+}
+
+static const struct vfu_ops vu_session_ops = {
+	.region_info = vu_region_info,
+	.region_read = vu_region_read,
+	.region_write = vu_region_write,
+	.dma_map = vu_dma_map,
+	.dma_unmap = vu_dma_unmap,
+	.irq_info = vu_irq_info,
+	.set_irqs = vu_set_irqs,
+	.reset = vu_reset,
+	.region_io_fds = vu_region_io_fds,
+	.closed = vu_closed,
+	.log = vu_log,
+};
+
+/* Everything that belongs to one client. */
+static void
+session_end(struct vu *u, const char *why)
+{
+	vbus_bridge_session_close(u->bus->bridge, why);
+	u->batch = false; /* it went with the map */
+	vbus_ctl_fd_del(u->session_watch);
+	u->session_watch = NULL;
+	vbus_ctl_fd_del(u->kick_watch);
+	u->kick_watch = NULL;
+	if (u->st->kick_fd_plus_1 != 0)
+		close(u->st->kick_fd_plus_1 - 1);
+	u->st->kick_fd_plus_1 = 0;
+	for (int i = 0; i < VU_NB_IRQS; i++) {
+		irq_disarm(u, i);
+		u->st->irq[i].pending = 0;
+	}
+	vfu_session_free(u->session);
+	u->session = NULL;
+}
+
+static void
+session_serve(struct vu *u)
+{
+	uint32_t events;
+	int ret = vfu_session_process(u->session, BUDGET);
+
+	if (ret < 0) {
+		session_end(u, strerror(-ret));
+		return;
+	}
+	vu_settle(u);
+	events = vfu_session_want_events(u->session);
+	if (events != u->session_events)
+		vbus_ctl_fd_mod(u->session_watch, events);
+	u->session_events = events;
+}
+
+static void
+vu_session_event(int fd, uint32_t events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	session_serve(arg);
+}
+
+static int
+session_begin(struct vu *u, int sock)
+{
+	const struct vfu_session_conf conf = {
+		.ops = &vu_session_ops,
+		.arg = u,
+		.num_regions = VFU_PCI_NUM_REGIONS,
+		.num_irqs = VFU_PCI_NUM_IRQS,
+		.flags = VFU_DEVICE_F_RESET | VFU_DEVICE_F_PCI,
+	};
+	int ret, fd;
+
+	ret = vfu_session_open(sock, &conf, &u->st->session, &u->session);
+	if (ret != 0) {
+		close(sock);
+		return ret;
+	}
+	ret = vbus_bridge_session_open(u->bus->bridge, false);
+	if (ret != 0)
+		goto err;
+	/* One for each client: who has gone cannot kick its successor's link. */
+	fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (fd < 0)
+		goto err_errno;
+	u->st->kick_fd_plus_1 = fd + 1;
+	u->kick_watch = vbus_ctl_fd_add(fd, EPOLLIN, vu_kicked, u);
+	if (u->kick_watch == NULL)
+		goto err_errno;
+	u->session_events = vfu_session_want_events(u->session);
+	u->session_watch = vbus_ctl_fd_add(sock, u->session_events, vu_session_event, u);
+	if (u->session_watch == NULL)
+		goto err_errno;
+	if (vfu_session_peer(u->session, &u->peer) != 0)
+		memset(&u->peer, 0, sizeof(u->peer));
+	VBUS_LOG(INFO, "bus %s: peer connected: pid %d, uid %u", u->bus->name, u->peer.pid,
+		u->peer.uid);
+	return 0;
+
+err_errno:
+	ret = -errno;
+err:
+	session_end(u, "the session cannot be set up");
+	return ret;
+}
+
+static void
+vu_listen_event(int fd, uint32_t events, void *arg)
+{
+	struct vu *u = arg;
+	uint32_t left_out;
+	int sock, ret;
+
+	(void)fd;
+	(void)events;
+	/* The end of the last client may wait in its socket, behind this event: look first, so that
+	 * one that was restarted is not turned away. */
+	if (u->session != NULL)
+		session_serve(u);
+	sock = vfu_listen_accept(u->listener, u->session != NULL);
+	ret = sock >= 0 ? session_begin(u, sock) : sock;
+	if (ret == 0 || ret == -EAGAIN || !vbus_log_allowed(&u->log_limit, &left_out))
+		return;
+	if (ret == -EBUSY)
+		VBUS_LOG(NOTICE,
+			"bus %s: a second client of %s is turned away, pid %d has it "
+			"(%u lines left out)",
+			u->bus->name, vfu_listen_path(u->listener), u->peer.pid, left_out);
+	else
+		VBUS_LOG(ERR, "bus %s: a client of %s cannot be served: %s (%u lines left out)",
+			u->bus->name, vfu_listen_path(u->listener), strerror(-ret), left_out);
+}
+
+/* ---- connector -------------------------------------------------------------------------------- */
+
+/* Never from within a client's call: nothing that a call runs drops a bus. */
+static void
+vu_stop(void *arg)
+{
+	struct vu *u = arg;
+
+	vbus_ctl_fd_del(u->listen_watch);
+	vfu_listen_close(u->listener); /* removes the file */
+	if (u->session != NULL)
+		session_end(u, "the connector stops");
+	free(u);
+}
+
+static void
+vu_describe(void *arg, char *buf, size_t size)
+{
+	const struct vu *u = arg;
+	const char *path = vfu_listen_path(u->listener);
+
+	if (u->session != NULL)
+		snprintf(buf, size, "%s: peer pid %d, uid %u", path, u->peer.pid, u->peer.uid);
+	else
+		snprintf(buf, size, "listening on %s", path);
+}
+
+static const struct vbus_connector_ops vu_ops = {
+	.name = "vfio-user",
+	.irq = vu_irq,
+	.stop = vu_stop,
+	.describe = vu_describe,
+};
+
+int
+vbus_connector_vfio_user(struct vbus_bus *bus, const char *path, char *err, size_t err_size)
+{
+	struct vu *u = NULL;
+	char why[VFU_WHY_LEN];
+	int ret;
+
+	if (bus->connector != NULL) {
+		snprintf(err, err_size, "bus %s has a connector already (%s)", bus->name,
+			bus->connector->ops->name);
+		return -EBUSY;
+	}
+	snprintf(why, sizeof(why), "out of memory");
+	ret = -ENOMEM;
+	u = calloc(1, sizeof(*u));
+	if (u == NULL)
+		goto err;
+	u->bus = bus;
+	u->st = (struct vu_state *)(void *)vbus_bridge_link_state(bus->bridge)->vfu;
+	ret = vfu_listen_open(path, &u->listener, why);
+	if (ret != 0)
+		goto err;
+	u->listen_watch = vbus_ctl_fd_add(vfu_listen_fd(u->listener), EPOLLIN, vu_listen_event, u);
+	if (u->listen_watch == NULL) {
+		ret = -errno;
+		snprintf(why, sizeof(why), "%s: no control thread serves it: %s", path,
+			strerror(errno));
+		goto err;
+	}
+	ret = vbus_bus_set_connector(bus, &vu_ops, u);
+	if (ret == 0)
+		return 0;
+	snprintf(why, sizeof(why), "bus %s: %s", bus->name, strerror(-ret));
+err:
+	snprintf(err, err_size, "%s", why);
+	if (u != NULL) {
+		vbus_ctl_fd_del(u->listen_watch);
+		vfu_listen_close(u->listener);
+	}
+	free(u);
+	return ret;
+}
