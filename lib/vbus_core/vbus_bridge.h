@@ -87,30 +87,33 @@ void vbus_bridge_config_write(struct vbus_bridge *b, uint32_t off, const void *b
 struct vbus_link_state *vbus_bridge_link_state(struct vbus_bridge *b);
 
 /** X(name, "counter name"): why a call or a signal of north was refused. */
-#define VBUS_BRIDGE_REFUSALS(X)                                                                    \
-	X(NO_SESSION, "refused_no_session")                                                        \
-	X(STATE, "refused_wrong_state")                                                            \
-	X(VECTOR, "refused_unknown_vector")                                                        \
-	X(LENGTH, "refused_bad_length")                                                            \
-	X(ADDRESS, "refused_bad_address")                                                          \
-	X(MAGIC, "refused_bad_magic")                                                              \
-	X(RING, "refused_bad_ring")                                                                \
-	X(CHANNEL, "refused_bad_channel")                                                          \
-	X(DEVICE, "refused_unknown_device")                                                        \
-	X(HANDLE, "refused_unknown_handle")                                                        \
-	X(EXISTS, "refused_twice")                                                                 \
-	X(SIGNAL, "refused_bad_signal")                                                            \
-	X(SPACE, "refused_no_space")                                                               \
+#define VBUS_BRIDGE_REFUSALS(X)             \
+	X(NO_SESSION, "refused_no_session") \
+	X(STATE, "refused_wrong_state")     \
+	X(VECTOR, "refused_unknown_vector") \
+	X(LENGTH, "refused_bad_length")     \
+	X(ADDRESS, "refused_bad_address")   \
+	X(MAGIC, "refused_bad_magic")       \
+	X(RING, "refused_bad_ring")         \
+	X(CHANNEL, "refused_bad_channel")   \
+	X(DEVICE, "refused_unknown_device") \
+	X(HANDLE, "refused_unknown_handle") \
+	X(EXISTS, "refused_twice")          \
+	X(SIGNAL, "refused_bad_signal")     \
+	X(SPACE, "refused_no_space")        \
 	X(CLASS, "refused_by_device")
 #define VBUS_BRIDGE_REFUSAL_ENUM(name, text) VBUS_REFUSED_##name,
-enum vbus_bridge_refusal { VBUS_BRIDGE_REFUSALS(VBUS_BRIDGE_REFUSAL_ENUM) VBUS_REFUSED_NB };
+enum vbus_bridge_refusal {
+	VBUS_BRIDGE_REFUSALS(VBUS_BRIDGE_REFUSAL_ENUM) VBUS_REFUSED_NB
+};
 /** The counter's name; never NULL. Any thread. */
 const char *vbus_bridge_refusal_name(enum vbus_bridge_refusal why);
 
 /** For telemetry. Every field is a counter since the bridge was made, or a state. */
 struct vbus_bridge_info {
 	bool peer, negotiated, events_ready;
-	const char *fault; /**< NULL, or why the link was faulted (static text) since the last NEGOTIATE */
+	const char *
+		fault; /**< NULL, or why the link was faulted (static text) since the last NEGOTIATE */
 	uint64_t capabilities;
 	uint64_t nb_sessions, nb_resets, nb_calls, nb_fast_calls, nb_failed_calls, nb_signals_in;
 	uint64_t nb_events, nb_events_held_max, nb_irqs, nb_faults;

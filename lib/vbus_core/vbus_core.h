@@ -80,14 +80,14 @@ struct vbus_class *vbus_class_find(const char *name);
 struct vbus_device {
 	char name[VBUS_NAME_SIZE];
 	const struct vbus_class *cls;
-	void *priv;            /**< the class's */
-	struct vbus_bus *bus;  /**< NULL: on none */
+	void *priv;		/**< the class's */
+	struct vbus_bus *bus;	/**< NULL: on none */
 	struct vbus_conn *conn; /**< the live connection, or NULL */
-	uint32_t devid;        /**< wire id on the current session of the bridge, 0: not announced */
-	uint32_t index;        /**< slot in the link state of its bus */
-	const char *fault;     /**< NULL: healthy; else the reason (static text) */
+	uint32_t devid;	   /**< wire id on the current session of the bridge, 0: not announced */
+	uint32_t index;	   /**< slot in the link state of its bus */
+	const char *fault; /**< NULL: healthy; else the reason (static text) */
 	uint64_t nb_faults;
-	TAILQ_ENTRY(vbus_device) next;     /**< all devices */
+	TAILQ_ENTRY(vbus_device) next;	   /**< all devices */
 	TAILQ_ENTRY(vbus_device) bus_next; /**< of its bus */
 };
 
@@ -123,7 +123,7 @@ struct vbus_bus {
 	char name[VBUS_NAME_SIZE];
 	TAILQ_HEAD(, vbus_device) devices;
 	uint32_t nb_devices;
-	uint32_t refs;              /**< users: vdevs, links by null=, configuration */
+	uint32_t refs;		    /**< users: vdevs, links by null=, configuration */
 	struct vbus_bridge *bridge; /**< south half of the register protocol; made with the bus */
 	struct vbus_connector *connector; /**< NULL: none yet */
 	TAILQ_ENTRY(vbus_bus) next;
@@ -140,16 +140,17 @@ struct vbus_bus *vbus_bus_next(struct vbus_bus *prev);
 
 /** A block that north shared with DEVSHM. */
 struct vbus_shm {
-	uint32_t id;      /**< the device's number of it */
-	uint32_t len;     /**< bytes */
+	uint32_t id;  /**< the device's number of it */
+	uint32_t len; /**< bytes */
 	uint64_t iova;
-	uint8_t *va;      /**< our pointer, all of len contiguous; NULL while not mapped */
-	uint32_t index;   /**< slot in the link state */
-	uint32_t handle;  /**< what north writes to signals.shmsignal; valid with has_signal */
+	uint8_t *va;	 /**< our pointer, all of len contiguous; NULL while not mapped */
+	uint32_t index;	 /**< slot in the link state */
+	uint32_t handle; /**< what north writes to signals.shmsignal; valid with has_signal */
 	bool has_signal;
 	uint32_t signal_offset; /**< of the shm_signal descriptor in the block; 16 bytes fit */
-	uint64_t cookie;  /**< north's, sent back in SHMSIGNAL and SHMCLOSE */
-	struct vbus_ioq_cursor *cursor; /**< a line of the link state for a ring's private cursors */
+	uint64_t cookie;	/**< north's, sent back in SHMSIGNAL and SHMCLOSE */
+	struct vbus_ioq_cursor
+		*cursor; /**< a line of the link state for a ring's private cursors */
 	struct vbus_conn *conn;
 	LIST_ENTRY(vbus_shm) next;
 };
@@ -161,8 +162,8 @@ struct vbus_conn {
 	const struct vbus_class *cls;
 	uint64_t handle;
 	uint32_t version;
-	uint32_t index;          /**< slot in the link state */
-	void *priv;              /**< the class's */
+	uint32_t index; /**< slot in the link state */
+	void *priv;	/**< the class's */
 	LIST_HEAD(, vbus_shm) shms;
 	LIST_ENTRY(vbus_conn) next;
 };
