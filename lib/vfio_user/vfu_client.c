@@ -33,6 +33,13 @@
 #define SEND_IOVS 64
 /* Unsent answers to commands of the server: it must not make us grow. */
 #define MAX_REJECTS 64
+/*
+ * Bytes of replies that a server may owe us before we ask for more: one that does not read while
+ * it cannot write would wait for us, as others give up on a client that does not read (ours does).
+ */
+#define WINDOW 131072u
+/* What a reply has besides data. */
+#define REPLY_BASE 48u
 /* How long to wait when the kernel has too many descriptors in flight and none of ours return. */
 #define STALL_NS 10000000u
 
@@ -183,6 +190,7 @@ vfu_client_new(struct vfu_client *c, uint16_t command, uint32_t len, const int *
 		return NULL;
 	}
 	req->command = command;
+	req->expect = REPLY_BASE;
 	req->id = c->next_id++;
 	req->len = (uint32_t)sizeof(h) + len;
 	req->payload = req->msg + sizeof(h);
@@ -210,6 +218,7 @@ vfu_client_queue(struct vfu_client *c, struct vfu_request *req, const struct vfu
 		memcpy(&h, req->msg, sizeof(h));
 		h.flags |= VFU_F_NO_REPLY;
 		memcpy(req->msg, &h, sizeof(h));
+		req->expect = 0;
 	}
 	if (req->call.deadline_ns < c->deadline_ns)
 		c->deadline_ns = req->call.deadline_ns;
@@ -287,12 +296,23 @@ advance(struct vfu_client *c, size_t n)
 		}
 		n -= rest;
 		list_pop(&c->unsent);
-		if (!req->no_reply) {
-			list_add(&c->waiting, req);
+		if (req->no_reply) {
+			forget(c, req);
 			continue;
 		}
-		forget(c, req);
+		c->in_flight += req->expect;
+		list_add(&c->waiting, req);
 	}
+}
+
+/* Must the next request wait for replies to others? */
+static bool
+window_is_full(const struct vfu_client *c)
+{
+	const struct vfu_request *req = c->unsent.first;
+
+	return req != NULL && req->sent == 0 && c->in_flight > 0 &&
+	       c->in_flight + req->expect > WINDOW;
 }
 
 /* Gather what leaves together: one request with descriptors, or several without. */
@@ -300,13 +320,14 @@ static uint32_t
 gather(struct vfu_client *c, struct iovec iov[SEND_IOVS])
 {
 	struct vfu_request *req = c->unsent.first;
-	uint32_t n = 0;
+	uint32_t n = 0, owed = c->in_flight;
 	size_t total = 0;
 
 	do {
 		iov[n].iov_base = req->msg + req->sent;
 		iov[n].iov_len = req->len - req->sent;
 		total += iov[n].iov_len;
+		owed += req->expect;
 		n++;
 		if (req->nb_fds > 0)
 			break;
@@ -321,7 +342,7 @@ vfu_client_flush(struct vfu_client *client)
 {
 	struct vfu_client *c = client;
 
-	while (c->over == 0 && !c->stalled && c->unsent.first != NULL) {
+	while (c->over == 0 && !c->stalled && c->unsent.first != NULL && !window_is_full(c)) {
 		struct vfu_request *req = c->unsent.first;
 		struct iovec iov[SEND_IOVS];
 		ssize_t n;
@@ -367,6 +388,7 @@ take_message(struct vfu_client *c)
 		return;
 	}
 	list_pop(&c->waiting);
+	c->in_flight -= req->expect;
 	c->stalled = false;
 	if (h.flags & VFU_F_ERROR) {
 		status = h.error > 0 && h.error < 4096 ? -(int)h.error : -EIO;
@@ -518,7 +540,7 @@ vfu_client_fd(const struct vfu_client *client)
 uint32_t
 vfu_client_want_events(const struct vfu_client *client)
 {
-	bool out = client->unsent.first != NULL && !client->stalled;
+	bool out = client->unsent.first != NULL && !client->stalled && !window_is_full(client);
 
 	return EPOLLIN | (out ? EPOLLOUT : 0u);
 }

@@ -9,9 +9,10 @@
  * A vfio-user client: one connection, requests in order, completions by callback.
  *
  * Nothing blocks. Requests are queued by the functions below, leave by vfu_client_flush() or
- * vfu_client_process(), may be pipelined without limit up to VFU_CLIENT_MAX_REQS, and complete in
- * the order in which they were queued. The owner waits on the socket for vfu_client_want_events()
- * until vfu_client_next_deadline() and then calls vfu_client_process().
+ * vfu_client_process(), may be pipelined up to VFU_CLIENT_MAX_REQS, and complete in the order in
+ * which they were queued. At most 128 KiB of replies are asked for before some of them have come.
+ * The owner waits on the socket for vfu_client_want_events() until vfu_client_next_deadline() and
+ * then calls vfu_client_process().
  *
  * A request that misses its deadline ends the connection (a reply that comes later could not be
  * told from a lie), and so does everything else that breaks the stream. Then every request

@@ -23,6 +23,7 @@ struct vfu_request {
 	uint32_t index;	  /* region or irq asked about, region accessed */
 	uint32_t count;	  /* data bytes of a read */
 	uint64_t offset;  /* of a read */
+	uint32_t expect;  /* bytes of the reply, about; 0: none */
 	uint32_t len;	  /* bytes of the message */
 	uint32_t sent;	  /* how many of them have left */
 	uint32_t nb_fds;  /* that leave with the first byte */
@@ -48,7 +49,8 @@ struct vfu_client {
 	uint16_t next_id;
 	uint32_t nb_requests; /* in both lists, rejects not counted */
 	uint32_t nb_rejects;
-	uint64_t now_ns; /* of the last vfu_client_process() */
+	uint32_t in_flight; /* bytes of replies that the server owes us */
+	uint64_t now_ns;    /* of the last vfu_client_process() */
 	uint64_t stall_ns;
 	uint64_t deadline_ns; /* the earliest */
 	const struct vfu_client_ops *ops;

@@ -132,6 +132,7 @@ ask_region_info(struct vfu_client *c, uint32_t index, uint32_t argsz, bool again
 	memcpy(req->payload, &region, sizeof(region));
 	req->index = index;
 	req->again = again;
+	req->expect += argsz;
 	vfu_client_queue(c, req, call);
 	return 0;
 }
@@ -153,6 +154,7 @@ vfu_client_region_io_fds(struct vfu_client *client, uint32_t index, const struct
 	if (req == NULL)
 		return rc;
 	memcpy(req->payload, &r, sizeof(r));
+	req->expect += IO_FDS_ARGSZ;
 	req->index = index;
 	vfu_client_queue(client, req, call);
 	return 0;
@@ -223,6 +225,7 @@ vfu_client_region_read(struct vfu_client *client, uint32_t region, uint64_t offs
 	req->index = region;
 	req->offset = offset;
 	req->count = len;
+	req->expect += len;
 	vfu_client_queue(client, req, call);
 	return 0;
 }
