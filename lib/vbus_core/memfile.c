@@ -142,13 +142,25 @@ map_fd(uint8_t *at, int fd, const struct file_info *fi, uint64_t offset)
 {
 	/* NORESERVE: a sparse hugetlbfs file must not claim pages for its holes. */
 	int flags = MAP_SHARED | MAP_NORESERVE | (at != NULL ? MAP_FIXED : 0);
-	void *p = mmap(at, fi->len - offset, PROT_READ | (fi->writable ? PROT_WRITE : 0), flags, fd,
-		(off_t)offset);
+	uint64_t len = fi->len - offset;
+	void *p;
 
+	/* DPDK programs lock their memory (mlockall with MCL_FUTURE): mapping would fill every page of
+	 * the peer's file, most of a second for each gigabyte, on the control thread. Without access
+	 * nothing can be filled; unlock, then allow access.
+	 */
+	p = mmap(at, len, PROT_NONE, flags, fd, (off_t)offset);
 	if (p == MAP_FAILED)
 		return NULL;
-	madvise(p, fi->len - offset,
-		MADV_DONTDUMP); /* a guest's memory is not for our core files */
+	(void)munlock(p, len);
+	if (mprotect(p, len, PROT_READ | (fi->writable ? PROT_WRITE : 0)) != 0) {
+		int err = errno;
+
+		munmap(p, len);
+		errno = err;
+		return NULL;
+	}
+	madvise(p, len, MADV_DONTDUMP); /* a guest's memory is not for our core files */
 	return p;
 }
 
