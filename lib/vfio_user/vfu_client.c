@@ -333,7 +333,7 @@ gather(struct vfu_client *c, struct iovec iov[SEND_IOVS])
 			break;
 		req = req->next;
 	} while (n < SEND_IOVS && req != NULL && req->nb_fds == 0 &&
-		 total + req->len <= VFU_TX_CHUNK);
+		 total + req->len <= VFU_TX_CHUNK && owed + req->expect <= WINDOW);
 	return n;
 }
 

@@ -44,7 +44,7 @@ struct vfu_client {
 	bool freed;   /* vfu_client_free() came while running */
 	bool told;    /* closed() was called */
 	bool negotiated;
-	bool stalled;	   /* too many descriptors in flight: wait for answers, or for stall_ns */
+	bool stalled;	   /* too many descriptors in flight: wait for answers or stall_ns */
 	bool deadline_old; /* deadline_ns must be computed anew */
 	uint16_t next_id;
 	uint32_t nb_requests; /* in both lists, rejects not counted */

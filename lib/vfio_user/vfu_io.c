@@ -184,7 +184,7 @@ vfu_rx_step(int sock, struct vfu_rx *rx)
 
 	for (;;) {
 		size_t want = sizeof(struct vfu_header) - rx->len;
-		void *dst = rx->buf + rx->len;
+		void *dst = waste;
 		ssize_t n;
 
 		if (rx->len >= sizeof(struct vfu_header)) {
@@ -195,11 +195,12 @@ vfu_rx_step(int sock, struct vfu_rx *rx)
 			if (rx->len >= h.size)
 				return 1;
 			want = h.size - rx->len;
-			dst = rx->buf + rx->len;
-			if (h.size > VFU_MSG_MAX) {
-				dst = waste;
+			if (h.size > VFU_MSG_MAX)
 				want = want < sizeof(waste) ? want : sizeof(waste);
-			}
+			else
+				dst = rx->buf + rx->len;
+		} else {
+			dst = rx->buf + rx->len;
 		}
 		n = rx_read(sock, rx, dst, want);
 		if (n == -EPIPE && rx->len == 0)

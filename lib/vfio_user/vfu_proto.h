@@ -328,7 +328,7 @@ VFU_ASSERT(sizeof(struct vfu_feature) == 8);
 /** What a region looks like. */
 struct vfu_region_info {
 	uint64_t size;	    /**< bytes, 0 = absent */
-	uint32_t flags;	    /**< VFU_REGION_F_READ, _WRITE, _MMAP (the library handles _CAPS) */
+	uint32_t flags;	    /**< VFU_REGION_F_READ, _WRITE, _MMAP; never _CAPS */
 	int fd;		    /**< to mmap, -1 = none */
 	uint64_t fd_offset; /**< offset of the region in fd */
 	uint32_t nb_areas;  /**< 0 and VFU_REGION_F_MMAP: all of the region can be mapped */

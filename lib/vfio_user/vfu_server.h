@@ -100,8 +100,8 @@ struct vfu_ops {
 	 */
 	int (*region_info)(void *arg, uint32_t index, struct vfu_region_info *info);
 	/**
-	 * Read `len` bytes, within the region; `buf` comes zeroed and is not aligned. An error is counted and the
-	 * client gets zeros. NULL: zeros.
+	 * Read `len` bytes, within the region; `buf` comes zeroed and is not aligned. An error is
+	 * counted and the client gets zeros. NULL: zeros.
 	 */
 	int (*region_read)(void *arg, uint32_t index, uint64_t offset, void *buf, uint32_t len);
 	/** Write `len` bytes, within the region. An error is counted only. NULL: ignored. */
@@ -161,7 +161,7 @@ struct vfu_session_stats {
 	uint64_t stray_replies;		/**< replies to nothing */
 	uint64_t oversized;		/**< messages too long to be kept */
 	uint64_t lost_fds;		/**< messages whose descriptors were (partly) lost */
-	uint64_t unused_fds;		/**< descriptors that came with a command that takes none */
+	uint64_t unused_fds;		/**< descriptors with commands that take none */
 };
 
 #define VFU_SESSION_MAGIC   0x76667573u

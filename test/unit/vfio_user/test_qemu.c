@@ -167,7 +167,7 @@ static const struct step hello[] = {
 		"0000 0100 00000000 01000000 00000000  0000 0000 7b22", UINT32_MAX, NONE, 0},
 };
 
-/* RAM below and above the hole with descriptors, the BIOS without; replies waited for at the end. */
+/* RAM on both sides of the hole with descriptors, the BIOS without; replies at the end. */
 static const struct step maps[] = {
 	{"0100 0200 00000000 00000000 00000000 20000000 03000000 0000000000000000"
 	 "0000000000000000 00000a0000000000",
