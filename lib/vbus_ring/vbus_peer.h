@@ -180,7 +180,7 @@ vbus_peer_copy_in(void *dst, const void *src_peer, size_t len)
 {
 	memcpy(dst, src_peer, len);
 	/* The compiler may not look at the source again in place of the copy. */
-	__asm__ volatile("" : : "r"(dst) : "memory");
+	__asm__ __volatile__("" : : "r"(dst) : "memory");
 }
 
 #endif /* VBUS_PEER_SIM */
