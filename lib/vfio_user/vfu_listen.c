@@ -37,6 +37,7 @@
 
 struct vfu_listener {
 	int sock;
+	int spare; /* a descriptor to give up when there is no other, see turn_away() */
 	dev_t dev;
 	ino_t ino;
 	uint64_t refused;
@@ -194,6 +195,7 @@ vfu_listen_open(const char *path, struct vfu_listener **listener, char *why)
 		return -ENOMEM;
 	}
 	memcpy(l->path, addr.sun_path, sizeof(l->path));
+	l->spare = -1;
 	l->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->sock < 0) {
 		rc = -errno;
@@ -211,6 +213,7 @@ vfu_listen_open(const char *path, struct vfu_listener **listener, char *why)
 	close(lock);
 	if (rc != 0)
 		goto err_close;
+	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	*listener = l;
 	return 0;
 
@@ -239,6 +242,25 @@ vfu_listen_refused(const struct vfu_listener *listener)
 	return listener->refused;
 }
 
+/*
+ * No descriptor is free: the client that waits would keep the listener ready for ever, and its
+ * thread busy. Use the spare one to hang up on it.
+ */
+static void
+turn_away(struct vfu_listener *l)
+{
+	int fd;
+
+	if (l->spare >= 0)
+		close(l->spare);
+	fd = accept4(l->sock, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0) {
+		close(fd);
+		l->refused++;
+	}
+	l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 int
 vfu_listen_accept(struct vfu_listener *listener, bool busy)
 {
@@ -250,6 +272,10 @@ vfu_listen_accept(struct vfu_listener *listener, bool busy)
 				continue;
 			if (errno == EAGAIN || errno == EWOULDBLOCK)
 				return busy && i > 0 ? -EBUSY : -EAGAIN;
+			if (errno == EMFILE || errno == ENFILE) {
+				turn_away(listener);
+				return -EMFILE;
+			}
 			return -errno;
 		}
 		if (!busy)
@@ -274,6 +300,8 @@ vfu_listen_close(struct vfu_listener *listener)
 		st.st_ino == listener->ino)
 		unlink(listener->path);
 	close(listener->sock);
+	if (listener->spare >= 0)
+		close(listener->spare);
 	if (lock >= 0)
 		close(lock);
 	free(listener);

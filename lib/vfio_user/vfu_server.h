@@ -63,7 +63,8 @@ const char *vfu_listen_path(const struct vfu_listener *listener);
  *   A client is there already: whoever waits is accepted and closed at once, the first one stays.
  * @return
  *   A connected socket (non-blocking, close-on-exec); -EAGAIN nobody waits; -EBUSY `busy`, and at
- *   least one was turned away; another negative errno.
+ *   least one was turned away; -EMFILE no descriptor is free, and one was turned away; another
+ *   negative errno.
  */
 int vfu_listen_accept(struct vfu_listener *listener, bool busy);
 

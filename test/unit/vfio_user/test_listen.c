@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -395,6 +396,41 @@ second_client_is_turned_away(void)
 	teardown();
 }
 
+/* No descriptor is free: who waits is turned away, and does not keep the listener ready. */
+static void
+no_descriptor_free(void)
+{
+	struct pollfd p = {.events = POLLIN};
+	struct rlimit old, low;
+	struct vfu_listener *l;
+	int c, s;
+	char b;
+
+	setup();
+	CU_ASSERT_FATAL(vfu_listen_open(path, &l, why) == 0);
+	p.fd = vfu_listen_fd(l);
+	c = connect_to(path);
+	CU_ASSERT_FATAL(c >= 0);
+	CU_ASSERT_FATAL(getrlimit(RLIMIT_NOFILE, &old) == 0);
+	low = old;
+	low.rlim_cur = (rlim_t)c + 1;
+	CU_ASSERT_FATAL(setrlimit(RLIMIT_NOFILE, &low) == 0);
+	CU_ASSERT(poll(&p, 1, 0) == 1);
+	CU_ASSERT(vfu_listen_accept(l, false) == -EMFILE);
+	CU_ASSERT(poll(&p, 1, 0) == 0);
+	CU_ASSERT(recv(c, &b, 1, MSG_DONTWAIT) == 0);
+	CU_ASSERT(vfu_listen_refused(l) == 1);
+	CU_ASSERT_FATAL(setrlimit(RLIMIT_NOFILE, &old) == 0);
+	close(c);
+	c = connect_to(path);
+	s = vfu_listen_accept(l, false);
+	CU_ASSERT(s >= 0);
+	close(s);
+	close(c);
+	vfu_listen_close(l);
+	teardown();
+}
+
 static void
 client_reasons(void)
 {
@@ -453,6 +489,7 @@ main(void)
 		{"lock held for long", lock_held_for_long},
 		{"race has one winner", race_has_one_winner},
 		{"second client is turned away", second_client_is_turned_away},
+		{"no descriptor free", no_descriptor_free},
 		{"client's reasons", client_reasons},
 		CU_TEST_INFO_NULL,
 	};
