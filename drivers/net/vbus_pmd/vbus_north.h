@@ -155,6 +155,7 @@ struct north_rxq {
 	/* The polling thread's. */
 	struct vbus_ioq_north ring VBUS_CACHE_ALIGNED;
 	uint8_t *copy_base; /**< COPY: buffers, one per entry */
+	uint64_t copy_addr; /**< their north address */
 	uint32_t copy_slot; /**< bytes of one */
 	/* L4RO */
 	uint8_t *sg_base; /**< descriptors, one per entry */

@@ -35,7 +35,10 @@ event_drain(void *ctx)
 	/* Bounded: a wild south hands entries back as fast as we do. */
 	for (uint32_t i = 0; i < p->evq.count && vbus_ioq_north_pop(&p->evq, &e, 1) == 1; i++) {
 		event_take(l, (uint32_t)e.cookie);
-		vbus_ioq_north_repost(&p->evq, 1);
+		/* Anew, not reposted: south wrote the event's length over the slot's. */
+		e.ptr = e.cookie * p->s.ev_size;
+		e.len = p->s.ev_size;
+		vbus_ioq_north_post(&p->evq, &e, 1);
 	}
 	if (vbus_signal_inject(&p->ev_sig))
 		rte_vbus_signal(&l->shm[NORTH_SHM_EV_RING]);

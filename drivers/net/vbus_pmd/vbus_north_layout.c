@@ -182,7 +182,6 @@ rx_build(struct north_local *l)
 		return ret;
 	vbus_signal_attach(&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
 	q->shm = &l->shm[NORTH_SHM_RX];
-	l->shm[NORTH_SHM_RX].dev = l->vdev; /* for addresses before it is shared */
 	q->addr_off = (uint32_t)rte_vbus_mbuf_addr_offset(l->vdev);
 	q->mbuf_init = rx_mbuf_init(p->port_id);
 	q->refill_at = RTE_MIN(q->nb_desc / 8, NORTH_CHUNK);
@@ -201,6 +200,7 @@ rx_build(struct north_local *l)
 		break;
 	case NORTH_RX_COPY:
 		q->copy_base = p->zone + p->lay.rx_copy;
+		q->copy_addr = rte_vbus_addr(l->vdev, q->copy_base);
 		posted = north_rx_copy_refill(q);
 		break;
 	default:

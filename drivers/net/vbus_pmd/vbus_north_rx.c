@@ -99,21 +99,25 @@ north_rx_linear(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb)
 
 /* ---- copied: buffers are slots of the port's zone ------------------------------------------------ */
 
+/* Each entry keeps its slot for ever: the number is its cookie. */
+static void
+rx_copy_post(struct north_rxq *q, uint32_t slot)
+{
+	const struct vbus_ioq_entry e = {
+		.cookie = slot,
+		.ptr = q->copy_addr + (uint64_t)slot * q->copy_slot,
+		.len = q->room,
+	};
+
+	vbus_ioq_north_post(&q->ring, &e, 1);
+}
+
 uint32_t
 north_rx_copy_refill(struct north_rxq *q)
 {
-	struct vbus_ioq_entry e;
-	uint32_t posted = 0;
-
-	/* The first lap gives each entry its slot for ever; later laps only hand over again. */
-	while (q->ring.nb_filled < q->ring.count) {
-		e.cookie = q->ring.tail;
-		e.ptr = rte_vbus_addr(
-			q->shm->dev, q->copy_base + (size_t)q->ring.tail * q->copy_slot);
-		e.len = q->room;
-		posted += vbus_ioq_north_post(&q->ring, &e, 1);
-	}
-	return posted;
+	for (uint32_t i = 0; i < q->ring.count; i++)
+		rx_copy_post(q, i);
+	return q->ring.count;
 }
 
 /* One frame into a chain of mbufs. NULL: the pool is empty. */
@@ -171,9 +175,7 @@ north_rx_copy(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb)
 				done++;
 			}
 		}
-		/* The peer wrote the length over the room. */
-		vbus_peer_store64(&q->ring.desc[q->ring.tail].len, q->room);
-		vbus_ioq_north_repost(&q->ring, 1);
+		rx_copy_post(q, slot);
 	}
 	if (popped > 0)
 		north_signal(&q->sig, q->shm, &q->stats.signals);
