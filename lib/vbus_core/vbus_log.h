@@ -19,7 +19,7 @@
 extern int vbus_logtype_core; /**< "vbus.core" */
 extern int vbus_logtype_vfu;  /**< "vbus.vfio-user" */
 
-#define VBUS_LOG(level, fmt, ...)                                                                  \
+#define VBUS_LOG(level, fmt, ...) \
 	rte_log(RTE_LOG_##level, (uint32_t)vbus_logtype_core, "vbus: " fmt "\n", ##__VA_ARGS__)
 
 /** State of a rate limit; zero-initialised is ready. One per object and kind of event. */
@@ -36,5 +36,17 @@ struct vbus_log_limit {
  * @return true: print it. Any thread that owns @p l; slow path only.
  */
 bool vbus_log_allowed(struct vbus_log_limit *l, uint32_t *left_out);
+
+/** VBUS_LOG() within a limit; says how many lines of its kind were left out before, if any. */
+#define VBUS_LOG_LIMITED(limit, level, fmt, ...)                                \
+	do {                                                                    \
+		uint32_t vbus_log_left_out_;                                    \
+		if (!vbus_log_allowed((limit), &vbus_log_left_out_))            \
+			break;                                                  \
+		VBUS_LOG(level, fmt, ##__VA_ARGS__);                            \
+		if (vbus_log_left_out_ != 0)                                    \
+			VBUS_LOG(level, "%u lines like this one were left out", \
+				vbus_log_left_out_);                            \
+	} while (0)
 
 #endif /* VBUS_LOG_H */

@@ -17,6 +17,7 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,7 +95,7 @@ vu_dma_map(void *arg, const struct vfu_dma_map *map, int fd)
 	struct vu *u = arg;
 	struct vbus_memmap *m = vbus_bridge_memmap(u->bus->bridge);
 	struct vbus_bridge_info info;
-	uint32_t flags = 0, left_out;
+	uint32_t flags = 0;
 	int ret;
 
 	if (m == NULL)
@@ -115,11 +116,10 @@ vu_dma_map(void *arg, const struct vfu_dma_map *map, int fd)
 	ret = vbus_memmap_add_borrowed(m, map->iova, map->size, fd, map->offset, flags);
 	if (ret == 0 && fd >= 0)
 		close(fd); /* ours on success; the mapping stays */
-	if (ret != 0 && vbus_log_allowed(&u->log_limit, &left_out))
-		VBUS_LOG(WARNING,
-			"bus %s: memory at 0x%llx, %llu bytes, is refused: %s (%u lines left out)",
-			u->bus->name, (unsigned long long)map->iova, (unsigned long long)map->size,
-			strerror(-ret), left_out);
+	if (ret != 0)
+		VBUS_LOG_LIMITED(&u->log_limit, WARNING,
+			"bus %s: memory at 0x%" PRIx64 ", %" PRIu64 " bytes, is refused: %s",
+			u->bus->name, map->iova, map->size, strerror(-ret));
 	return ret;
 }
 
@@ -482,7 +482,6 @@ static void
 vu_listen_event(int fd, uint32_t events, void *arg)
 {
 	struct vu *u = arg;
-	uint32_t left_out;
 	int sock, ret;
 
 	(void)fd;
@@ -493,16 +492,13 @@ vu_listen_event(int fd, uint32_t events, void *arg)
 		session_serve(u);
 	sock = vfu_listen_accept(u->listener, u->session != NULL);
 	ret = sock >= 0 ? session_begin(u, sock) : sock;
-	if (ret == 0 || ret == -EAGAIN || !vbus_log_allowed(&u->log_limit, &left_out))
-		return;
 	if (ret == -EBUSY)
-		VBUS_LOG(NOTICE,
-			"bus %s: a second client of %s is turned away, pid %d has it "
-			"(%u lines left out)",
-			u->bus->name, vfu_listen_path(u->listener), u->peer.pid, left_out);
-	else
-		VBUS_LOG(ERR, "bus %s: a client of %s cannot be served: %s (%u lines left out)",
-			u->bus->name, vfu_listen_path(u->listener), strerror(-ret), left_out);
+		VBUS_LOG_LIMITED(&u->log_limit, NOTICE,
+			"bus %s: a second client of %s is turned away, pid %d has it", u->bus->name,
+			vfu_listen_path(u->listener), u->peer.pid);
+	else if (ret != 0 && ret != -EAGAIN)
+		VBUS_LOG_LIMITED(&u->log_limit, ERR, "bus %s: a client of %s cannot be served: %s",
+			u->bus->name, vfu_listen_path(u->listener), strerror(-ret));
 }
 
 /* ---- connector -------------------------------------------------------------------------------- */
