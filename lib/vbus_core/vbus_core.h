@@ -26,6 +26,7 @@
 #define VBUS_NAME_MAX  24 /**< device, bus and link names: [A-Za-z0-9_-]{1,24} (DECISIONS 8) */
 #define VBUS_NAME_SIZE 32 /**< room for a name and its NUL */
 
+struct rte_tel_data;
 struct vbus_bridge;
 struct vbus_bus;
 struct vbus_conn;
@@ -59,6 +60,9 @@ struct vbus_class_ops {
 	void (*quiesce)(struct vbus_conn *conn);
 	/** After that: shm->va of every block is current (NULL where memory went away). Resume or stay down. */
 	void (*rebind)(struct vbus_conn *conn);
+	/** What the class can tell about a device, as entries of a telemetry dictionary (names say their
+	 *  unit; values without nesting). Telemetry thread. May be NULL. */
+	void (*telemetry)(struct vbus_device *dev, struct rte_tel_data *d);
 };
 
 #define VBUS_CALL_MAX 4096u
