@@ -10,10 +10,12 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "vbus_memmap.h"
+#include "bridge_internal.h"
 
 #define EVENTQ	  0u
 #define FASTCALL  4u
@@ -406,6 +408,40 @@ test_shrunk_memory(void)
 	north_down(&n);
 }
 
+/* ADR-0003: the tables are large, the pages are few. */
+static void
+test_memory(void)
+{
+	struct vbus_device *devs[100];
+	char name[VBUS_NAME_SIZE];
+	struct stat idle, busy;
+	uint64_t handle;
+	struct north n;
+	uint32_t i, k;
+
+	north_up(&n, false);
+	devs[0] = dummy_create("d0");
+	CU_ASSERT_EQUAL(vbus_device_attach(devs[0], n.bus), 0);
+	north_start(&n, 256);
+	CU_ASSERT_EQUAL(north_open(&n, 1, &handle), 0);
+	CU_ASSERT(north_shm(&n, handle, 0, 0, 8, 0) > 0);
+	CU_ASSERT_EQUAL(fstat(n.b->ls_fd, &idle), 0);
+	CU_ASSERT(idle.st_blocks * 512 <= 10 * 4096);
+	for (i = 1; i < 100; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		devs[i] = dummy_create(name);
+		CU_ASSERT_EQUAL(vbus_device_attach(devs[i], n.bus), 0);
+		CU_ASSERT_EQUAL(north_open(&n, i + 1, &handle), 0);
+		for (k = 0; k < 7; k++)
+			CU_ASSERT(north_shm(&n, handle, k, k, 8, k) > 0);
+	}
+	CU_ASSERT_EQUAL(fstat(n.b->ls_fd, &busy), 0);
+	CU_ASSERT((busy.st_blocks - idle.st_blocks) * 512 <= 100 * 1600);
+	for (i = 0; i < 100; i++)
+		vbus_device_delete(devs[i]);
+	north_down(&n);
+}
+
 int
 main(void)
 {
@@ -419,6 +455,7 @@ main(void)
 		{"kick", test_kick},
 		{"remap", test_remap},
 		{"shrunk memory", test_shrunk_memory},
+		{"memory", test_memory},
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {{"bridge", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
