@@ -14,7 +14,8 @@
  * connect(2) without waiting.
  *
  * Threads: start, wait and stop: application threads (not the control thread,
- * no lock held); the rest: control lock held. Ownership: a link owns its
+ * no lock held); the rest: control lock held.
+ * Ownership: a link owns its
  * transport, shared memory, devices and calls. ADR-0007.
  */
 
@@ -32,9 +33,8 @@
 #include <rte_memory.h>
 
 #define RETRY_FIRST_MS 1u
-#define RETRY_MAX_MS 50u
-/* Devices that are not announced again so long after QREG are gone (DECISIONS
- * 13). */
+#define RETRY_MAX_MS   50u
+/* Devices that are not announced again so long after QREG are gone (DECISIONS 13). */
 #define RETURN_NS (1000 * VBUS_NS_PER_MS)
 
 struct vbus_links vbus_links = TAILQ_HEAD_INITIALIZER(vbus_links);
@@ -42,335 +42,373 @@ struct vbus_links vbus_links = TAILQ_HEAD_INITIALIZER(vbus_links);
 /* What a started link is bound to: EAL detaches only what has a driver. */
 static struct rte_driver link_driver = {.name = "vbus_link"};
 
-struct rte_vbus_link *vbus_link_find(const char *name) {
-  struct rte_vbus_link *link;
+struct rte_vbus_link *
+vbus_link_find(const char *name)
+{
+	struct rte_vbus_link *link;
 
-  TAILQ_FOREACH(link, &vbus_links, next)
-  if (strcmp(link->name, name) == 0)
-    break;
-  return link;
+	TAILQ_FOREACH (link, &vbus_links, next)
+		if (strcmp(link->name, name) == 0)
+			break;
+	return link;
 }
 
-/* One line per change of state; a peer that comes and goes does not flood the
- * log. */
-static void link_say(struct rte_vbus_link *link, const char *what) {
-  uint32_t left_out;
+/* One line per change of state; a peer that comes and goes does not flood the log. */
+static void
+link_say(struct rte_vbus_link *link, const char *what)
+{
+	uint32_t left_out;
 
-  if (!vbus_log_allowed(&link->log_limit, &left_out))
-    return;
-  if (left_out > 0)
-    BUS_LOG(NOTICE, "%s: %s (%u lines left out)", link->name, what, left_out);
-  else
-    BUS_LOG(NOTICE, "%s: %s", link->name, what);
+	if (!vbus_log_allowed(&link->log_limit, &left_out))
+		return;
+	if (left_out > 0)
+		BUS_LOG(NOTICE, "%s: %s (%u lines left out)", link->name, what, left_out);
+	else
+		BUS_LOG(NOTICE, "%s: %s", link->name, what);
 }
 
 /* The same reason again and again (a peer that is not there) is said once. */
-static void link_say_reason(struct rte_vbus_link *link, const char *what,
-                            const char *reason) {
-  char line[sizeof(link->reason) + 32];
+static void
+link_say_reason(struct rte_vbus_link *link, const char *what, const char *reason)
+{
+	char line[sizeof(link->reason) + 32];
 
-  if (strcmp(link->reason, reason) == 0)
-    return;
-  snprintf(link->reason, sizeof(link->reason), "%s", reason);
-  snprintf(line, sizeof(line), "%s: %s", what, reason);
-  link_say(link, line);
+	if (strcmp(link->reason, reason) == 0)
+		return;
+	snprintf(link->reason, sizeof(link->reason), "%s", reason);
+	snprintf(line, sizeof(line), "%s: %s", what, reason);
+	link_say(link, line);
 }
 
-static void link_retry_soon(struct rte_vbus_link *link) {
-  link->state = VBUS_LINK_WAITING;
-  vbus_ctl_timer_arm(&link->retry_timer, link->retry_ms * VBUS_NS_PER_MS);
-  link->retry_ms =
-      link->retry_ms * 2 < RETRY_MAX_MS ? link->retry_ms * 2 : RETRY_MAX_MS;
+static void
+link_retry_soon(struct rte_vbus_link *link)
+{
+	link->state = VBUS_LINK_WAITING;
+	vbus_ctl_timer_arm(&link->retry_timer, link->retry_ms * VBUS_NS_PER_MS);
+	link->retry_ms = link->retry_ms * 2 < RETRY_MAX_MS ? link->retry_ms * 2 : RETRY_MAX_MS;
 }
 
-static void link_try(struct rte_vbus_link *link) {
-  char err[128] = "";
-  int ret;
+static void
+link_try(struct rte_vbus_link *link)
+{
+	char err[128] = "";
+	int ret;
 
-  link->state = VBUS_LINK_CONNECTING;
-  ret = link->ops->connect(link, err, sizeof(err));
-  if (ret == 0)
-    return;
-  link_say_reason(link, "waiting for its peer",
-                  err[0] != '\0' ? err : strerror(-ret));
-  link_retry_soon(link);
+	link->state = VBUS_LINK_CONNECTING;
+	ret = link->ops->connect(link, err, sizeof(err));
+	if (ret == 0)
+		return;
+	link_say_reason(link, "waiting for its peer", err[0] != '\0' ? err : strerror(-ret));
+	link_retry_soon(link);
 }
 
-static void retry_due(struct vbus_ctl_timer *t) {
-  link_try(container_of(t, struct rte_vbus_link, retry_timer));
+static void
+retry_due(struct vbus_ctl_timer *t)
+{
+	link_try(container_of(t, struct rte_vbus_link, retry_timer));
 }
 
-static void events_due(struct vbus_ctl_timer *t) {
-  vbus_events_run(container_of(t, struct rte_vbus_link, events_timer));
+static void
+events_due(struct vbus_ctl_timer *t)
+{
+	vbus_events_run(container_of(t, struct rte_vbus_link, events_timer));
 }
 
-static void grace_over(struct vbus_ctl_timer *t) {
-  vbus_dev_reap(container_of(t, struct rte_vbus_link, grace_timer));
+static void
+grace_over(struct vbus_ctl_timer *t)
+{
+	vbus_dev_reap(container_of(t, struct rte_vbus_link, grace_timer));
 }
 
-static void fail_due(struct vbus_ctl_timer *t) {
-  struct rte_vbus_link *link =
-      container_of(t, struct rte_vbus_link, fail_timer);
+static void
+fail_due(struct vbus_ctl_timer *t)
+{
+	struct rte_vbus_link *link = container_of(t, struct rte_vbus_link, fail_timer);
 
-  vbus_link_fail(link, link->fail_reason);
+	vbus_link_fail(link, link->fail_reason);
 }
 
-static void link_job(struct vbus_ctl_job *job) {
-  struct rte_vbus_link *link = container_of(job, struct rte_vbus_link, job);
+static void
+link_job(struct vbus_ctl_job *job)
+{
+	struct rte_vbus_link *link = container_of(job, struct rte_vbus_link, job);
 
-  /* On the null link the job is queued by the interrupt as well: who flushes
-   * the worker after attaching a device finds it plugged then (DECISIONS 15).
-   * Elsewhere there is nothing. */
-  if (link->ops->identity) {
-    vbus_ctl_lock();
-    vbus_events_run(link);
-    vbus_ctl_unlock();
-  }
-  vbus_dev_work(link);
+	/* On the null link the job is queued by the interrupt as well: who flushes the worker
+	 * after attaching a device finds it plugged then (DECISIONS 15). Elsewhere there is
+	 * nothing. */
+	if (link->ops->identity) {
+		vbus_ctl_lock();
+		vbus_events_run(link);
+		vbus_ctl_unlock();
+	}
+	vbus_dev_work(link);
 }
 
-void vbus_link_work(struct rte_vbus_link *link) {
-  vbus_link_settle(link);
-  vbus_ctl_job_queue(&link->job);
+void
+vbus_link_work(struct rte_vbus_link *link)
+{
+	vbus_link_settle(link);
+	vbus_ctl_job_queue(&link->job);
 }
 
-void vbus_link_settle(struct rte_vbus_link *link) {
-  bool settled = link->state == VBUS_LINK_UP && TAILQ_EMPTY(&link->announces) &&
-                 TAILQ_EMPTY(&link->dirty) && !link->working;
+void
+vbus_link_settle(struct rte_vbus_link *link)
+{
+	bool settled = link->state == VBUS_LINK_UP && TAILQ_EMPTY(&link->announces) &&
+		       TAILQ_EMPTY(&link->dirty) && !link->working;
 
-  if (settled != link->settled) {
-    link->settled = settled;
-    vbus_ctl_wake();
-  }
+	if (settled != link->settled) {
+		link->settled = settled;
+		vbus_ctl_wake();
+	}
 }
 
-void vbus_link_connected(struct rte_vbus_link *link) {
-  link->state = VBUS_LINK_NEGOTIATING;
-  link->session++;
-  link->stats.nb_connects++;
-  vbus_negotiate(link);
+void
+vbus_link_connected(struct rte_vbus_link *link)
+{
+	link->state = VBUS_LINK_NEGOTIATING;
+	link->session++;
+	link->stats.nb_connects++;
+	vbus_negotiate(link);
 }
 
-void vbus_link_up(struct rte_vbus_link *link) {
-  char line[160];
+void
+vbus_link_up(struct rte_vbus_link *link)
+{
+	char line[160];
 
-  link->state = VBUS_LINK_UP;
-  link->retry_ms = RETRY_FIRST_MS;
-  link->reason[0] = '\0';
-  atomic_store_explicit(&link->live, 1, memory_order_relaxed);
-  snprintf(line, sizeof(line), "connected (%s %s)", link->ops->name,
-           link->args.kind == VBUS_LINK_SOCKET ? link->args.path
-                                               : link->args.bus);
-  link_say(link, line);
-  vbus_ctl_timer_arm(&link->grace_timer, RETURN_NS);
-  vbus_events_enable(link);
-  vbus_link_work(link);
+	link->state = VBUS_LINK_UP;
+	link->retry_ms = RETRY_FIRST_MS;
+	link->reason[0] = '\0';
+	atomic_store_explicit(&link->live, 1, memory_order_relaxed);
+	snprintf(line, sizeof(line), "connected (%s %s)", link->ops->name,
+		link->args.kind == VBUS_LINK_SOCKET ? link->args.path : link->args.bus);
+	link_say(link, line);
+	vbus_ctl_timer_arm(&link->grace_timer, RETURN_NS);
+	vbus_events_enable(link);
+	vbus_link_work(link);
 }
 
-void vbus_link_set_kick(struct rte_vbus_link *link, int fd) {
-  /* Atomic for those who write to the number at this moment. */
-  if (dup3(fd >= 0 ? fd : link->idle_fd, link->kick_fd, O_CLOEXEC) < 0)
-    BUS_LOG(ERR, "%s: kick descriptor: %s", link->name, strerror(errno));
+void
+vbus_link_set_kick(struct rte_vbus_link *link, int fd)
+{
+	/* Atomic for those who write to the number at this moment. */
+	if (dup3(fd >= 0 ? fd : link->idle_fd, link->kick_fd, O_CLOEXEC) < 0)
+		BUS_LOG(ERR, "%s: kick descriptor: %s", link->name, strerror(errno));
 }
 
 /* The session is over: nothing of it is left. */
-static void link_reset(struct rte_vbus_link *link) {
-  enum vbus_link_state was = link->state;
+static void
+link_reset(struct rte_vbus_link *link)
+{
+	enum vbus_link_state was = link->state;
 
-  link->state =
-      VBUS_LINK_WAITING; /* first: calls that completions submit end at once */
-  atomic_store_explicit(&link->live, 0, memory_order_relaxed);
-  vbus_ctl_timer_cancel(&link->events_timer);
-  vbus_ctl_timer_cancel(&link->grace_timer);
-  vbus_ctl_timer_cancel(&link->fail_timer);
-  link->ops->disconnect(link);
-  link->mem_seq = 0;
-  vbus_link_set_kick(link, -1);
-  vbus_call_fail_all(link, -ENOTCONN);
-  vbus_shm_forget(link, NULL);
-  if (was >= VBUS_LINK_NEGOTIATING)
-    vbus_dev_all_lost(link);
-  vbus_link_settle(link);
-  vbus_ctl_wake();
+	link->state = VBUS_LINK_WAITING; /* first: calls that completions submit end at once */
+	atomic_store_explicit(&link->live, 0, memory_order_relaxed);
+	vbus_ctl_timer_cancel(&link->events_timer);
+	vbus_ctl_timer_cancel(&link->grace_timer);
+	vbus_ctl_timer_cancel(&link->fail_timer);
+	link->ops->disconnect(link);
+	link->mem_seq = 0;
+	vbus_link_set_kick(link, -1);
+	vbus_call_fail_all(link, -ENOTCONN);
+	vbus_shm_forget(link, NULL);
+	if (was >= VBUS_LINK_NEGOTIATING)
+		vbus_dev_all_lost(link);
+	vbus_link_settle(link);
+	vbus_ctl_wake();
 }
 
-void vbus_link_fail(struct rte_vbus_link *link, const char *reason) {
-  enum vbus_link_state was = link->state;
+void
+vbus_link_fail(struct rte_vbus_link *link, const char *reason)
+{
+	enum vbus_link_state was = link->state;
 
-  if (was <= VBUS_LINK_WAITING)
-    return;
-  link_reset(link);
-  if (was == VBUS_LINK_UP) {
-    link->stats.nb_lost++;
-    link->retry_ms = RETRY_FIRST_MS;
-    link_say_reason(link, "lost its peer", reason);
-  } else {
-    link_say_reason(link, "cannot connect", reason);
-  }
-  link_retry_soon(link);
+	if (was <= VBUS_LINK_WAITING)
+		return;
+	link_reset(link);
+	if (was == VBUS_LINK_UP) {
+		link->stats.nb_lost++;
+		link->retry_ms = RETRY_FIRST_MS;
+		link_say_reason(link, "lost its peer", reason);
+	} else {
+		link_say_reason(link, "cannot connect", reason);
+	}
+	link_retry_soon(link);
 }
 
-void vbus_link_fail_later(struct rte_vbus_link *link, const char *reason) {
-  link->fail_reason = reason;
-  vbus_ctl_timer_arm(&link->fail_timer, 0);
+void
+vbus_link_fail_later(struct rte_vbus_link *link, const char *reason)
+{
+	link->fail_reason = reason;
+	vbus_ctl_timer_arm(&link->fail_timer, 0);
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------------- */
 
-struct rte_vbus_link *vbus_link_new(const char *name,
-                                    const struct vbus_link_args *args) {
-  struct rte_vbus_link *link = calloc(1, sizeof(*link));
+struct rte_vbus_link *
+vbus_link_new(const char *name, const struct vbus_link_args *args)
+{
+	struct rte_vbus_link *link = calloc(1, sizeof(*link));
 
-  if (link == NULL) {
-    errno = ENOMEM;
-    return NULL;
-  }
-  snprintf(link->name, sizeof(link->name), "%s", name);
-  snprintf(link->full_name, sizeof(link->full_name), "vbus:%s", name);
-  link->device.name = link->full_name;
-  link->device.bus = &vbus_bus;
-  link->device.numa_node = SOCKET_ID_ANY;
-  link->args = *args;
-  link->kick_fd = link->idle_fd = -1;
-  link->not_working = true;
-  link->retry_timer.fn = retry_due;
-  link->events_timer.fn = events_due;
-  link->grace_timer.fn = grace_over;
-  link->fail_timer.fn = fail_due;
-  link->job.fn = link_job;
-  TAILQ_INIT(&link->calls);
-  TAILQ_INIT(&link->devices);
-  TAILQ_INIT(&link->dirty);
-  TAILQ_INIT(&link->announces);
-  link->node.rdev = &link->device;
-  link->node.link = link;
-  TAILQ_INSERT_TAIL(&vbus_links, link, next);
-  vbus_node_add(&link->node);
-  return link;
+	if (link == NULL) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	snprintf(link->name, sizeof(link->name), "%s", name);
+	snprintf(link->full_name, sizeof(link->full_name), "vbus:%s", name);
+	link->device.name = link->full_name;
+	link->device.bus = &vbus_bus;
+	link->device.numa_node = SOCKET_ID_ANY;
+	link->args = *args;
+	link->kick_fd = link->idle_fd = -1;
+	link->not_working = true;
+	link->retry_timer.fn = retry_due;
+	link->events_timer.fn = events_due;
+	link->grace_timer.fn = grace_over;
+	link->fail_timer.fn = fail_due;
+	link->job.fn = link_job;
+	TAILQ_INIT(&link->calls);
+	TAILQ_INIT(&link->devices);
+	TAILQ_INIT(&link->dirty);
+	TAILQ_INIT(&link->announces);
+	link->node.rdev = &link->device;
+	link->node.link = link;
+	TAILQ_INSERT_TAIL(&vbus_links, link, next);
+	vbus_node_add(&link->node);
+	return link;
 }
 
-void vbus_link_free(struct rte_vbus_link *link) {
-  free(link->shms.slots);
-  free(link);
+void
+vbus_link_free(struct rte_vbus_link *link)
+{
+	free(link->shms.slots);
+	free(link);
 }
 
 /* Memory and descriptors of a link that starts. Lock NOT held. */
-static int link_prepare(struct rte_vbus_link *link) {
-  link->shared =
-      vbus_zone_alloc(sizeof(*link->shared), SOCKET_ID_ANY, &link->shared_mz);
-  if (link->shared == NULL)
-    return -ENOMEM;
-  if (!link->ops->identity &&
-      !vbus_memory_visible(link->shared, sizeof(*link->shared))) {
-    BUS_LOG(ERR, "%s: EAL's memory has no descriptors that a peer could map",
-            link->name);
-    return -ENOTSUP;
-  }
-  link->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (link->idle_fd < 0)
-    return -errno;
-  link->kick_fd = fcntl(link->idle_fd, F_DUPFD_CLOEXEC, 0);
-  return link->kick_fd < 0 ? -errno : 0;
+static int
+link_prepare(struct rte_vbus_link *link)
+{
+	link->shared = vbus_zone_alloc(sizeof(*link->shared), SOCKET_ID_ANY, &link->shared_mz);
+	if (link->shared == NULL)
+		return -ENOMEM;
+	if (!link->ops->identity && !vbus_memory_visible(link->shared, sizeof(*link->shared))) {
+		BUS_LOG(ERR, "%s: EAL's memory has no descriptors that a peer could map",
+			link->name);
+		return -ENOTSUP;
+	}
+	link->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (link->idle_fd < 0)
+		return -errno;
+	link->kick_fd = fcntl(link->idle_fd, F_DUPFD_CLOEXEC, 0);
+	return link->kick_fd < 0 ? -errno : 0;
 }
 
 /* The opposite, of whatever is there. Lock NOT held. */
-static void link_release(struct rte_vbus_link *link) {
-  if (link->kick_fd >= 0)
-    close(link->kick_fd);
-  if (link->idle_fd >= 0)
-    close(link->idle_fd);
-  link->kick_fd = link->idle_fd = -1;
-  if (link->shared != NULL)
-    vbus_zone_release(link->shared, link->shared_mz);
-  link->shared = NULL;
+static void
+link_release(struct rte_vbus_link *link)
+{
+	if (link->kick_fd >= 0)
+		close(link->kick_fd);
+	if (link->idle_fd >= 0)
+		close(link->idle_fd);
+	link->kick_fd = link->idle_fd = -1;
+	if (link->shared != NULL)
+		vbus_zone_release(link->shared, link->shared_mz);
+	link->shared = NULL;
 }
 
-int vbus_link_start(struct rte_vbus_link *link) {
-  char err[160] = "";
-  int ret;
+int
+vbus_link_start(struct rte_vbus_link *link)
+{
+	char err[160] = "";
+	int ret;
 
-  if (link->state != VBUS_LINK_IDLE)
-    return 0;
-  link->ops = link->args.kind == VBUS_LINK_NULL ? &vbus_link_null_ops
-                                                : &vbus_link_socket_ops;
-  ret = vbus_ctl_get();
-  if (ret != 0)
-    goto err;
-  ret = vbus_memory_get();
-  if (ret != 0)
-    goto err_ctl;
-  ret = link_prepare(link);
-  if (ret != 0)
-    goto err_release;
-  vbus_ctl_lock();
-  link->stopping = false;
-  link->retry_ms = RETRY_FIRST_MS;
-  link->reason[0] = '\0';
-  ret = link->ops->start(link, err, sizeof(err));
-  if (ret == 0) {
-    link->device.driver = &link_driver;
-    link_try(link);
-  }
-  vbus_ctl_unlock();
-  if (ret == 0)
-    return 0;
+	if (link->state != VBUS_LINK_IDLE)
+		return 0;
+	link->ops = link->args.kind == VBUS_LINK_NULL ? &vbus_link_null_ops : &vbus_link_socket_ops;
+	ret = vbus_ctl_get();
+	if (ret != 0)
+		goto err;
+	ret = vbus_memory_get();
+	if (ret != 0)
+		goto err_ctl;
+	ret = link_prepare(link);
+	if (ret != 0)
+		goto err_release;
+	vbus_ctl_lock();
+	link->stopping = false;
+	link->retry_ms = RETRY_FIRST_MS;
+	link->reason[0] = '\0';
+	ret = link->ops->start(link, err, sizeof(err));
+	if (ret == 0) {
+		link->device.driver = &link_driver;
+		vbus_link_tel_add(link);
+		link_try(link);
+	}
+	vbus_ctl_unlock();
+	if (ret == 0)
+		return 0;
 err_release:
-  link_release(link);
-  vbus_memory_put();
+	link_release(link);
+	vbus_memory_put();
 err_ctl:
-  vbus_ctl_put();
+	vbus_ctl_put();
 err:
-  BUS_LOG(ERR, "%s: %s", link->full_name,
-          err[0] != '\0' ? err : strerror(-ret));
-  return ret;
+	BUS_LOG(ERR, "%s: %s", link->full_name, err[0] != '\0' ? err : strerror(-ret));
+	return ret;
 }
 
-void vbus_link_wait(struct rte_vbus_link *link, uint64_t deadline_ns) {
-  uint64_t now;
+void
+vbus_link_wait(struct rte_vbus_link *link, uint64_t deadline_ns)
+{
+	uint64_t now;
 
-  vbus_ctl_lock();
-  while (!link->settled && (now = vbus_ctl_now_ns()) < deadline_ns)
-    if (vbus_ctl_wait(&link->settled, deadline_ns - now) == -EDEADLK)
-      break;
-  vbus_ctl_unlock();
+	vbus_ctl_lock();
+	while (!link->settled && (now = vbus_ctl_now_ns()) < deadline_ns)
+		if (vbus_ctl_wait(&link->settled, deadline_ns - now) == -EDEADLK)
+			break;
+	vbus_ctl_unlock();
 }
 
-int vbus_link_stop(struct rte_vbus_link *link) {
-  int ret;
+int
+vbus_link_stop(struct rte_vbus_link *link)
+{
+	int ret;
 
-  if (link->state != VBUS_LINK_IDLE) {
-    vbus_ctl_lock();
-    link->stopping = true;
-    while (link->working && !vbus_ctl_in_worker())
-      vbus_ctl_wait(&link->not_working, RTE_VBUS_DROP_MS * VBUS_NS_PER_MS);
-    vbus_ctl_unlock();
-    ret = vbus_dev_remove_all(link);
-    if (ret != 0) {
-      link->stopping = false;
-      return ret;
-    }
-    vbus_ctl_lock();
-    link_reset(link);
-    vbus_ctl_timer_cancel(&link->retry_timer);
-    link->ops->stop(link);
-    link->state = VBUS_LINK_IDLE;
-    link->device.driver = NULL;
-    /* reset marks devices and with them the worker's job: there is none left */
-    vbus_ctl_job_cancel(&link->job);
-    vbus_ctl_unlock();
-    /* A job that began before the reset may still look at the link. */
-    if (!vbus_ctl_in_worker())
-      vbus_ctl_job_flush();
-    link_release(link);
-    vbus_memory_put();
-    vbus_ctl_put();
-  }
-  vbus_ctl_lock();
-  TAILQ_REMOVE(&vbus_links, link, next);
-  vbus_node_del(&link->node);
-  vbus_node_bury(&link->node);
-  vbus_ctl_unlock();
-  return 0;
+	if (link->state != VBUS_LINK_IDLE) {
+		vbus_ctl_lock();
+		link->stopping = true;
+		while (link->working && !vbus_ctl_in_worker())
+			vbus_ctl_wait(&link->not_working, RTE_VBUS_DROP_MS * VBUS_NS_PER_MS);
+		vbus_ctl_unlock();
+		ret = vbus_dev_remove_all(link);
+		if (ret != 0) {
+			link->stopping = false;
+			return ret;
+		}
+		vbus_ctl_lock();
+		vbus_link_tel_del(link);
+		link_reset(link);
+		vbus_ctl_timer_cancel(&link->retry_timer);
+		link->ops->stop(link);
+		link->state = VBUS_LINK_IDLE;
+		link->device.driver = NULL;
+		/* reset marks devices and with them the worker's job: there is none left */
+		vbus_ctl_job_cancel(&link->job);
+		vbus_ctl_unlock();
+		/* A job that began before the reset may still look at the link. */
+		if (!vbus_ctl_in_worker())
+			vbus_ctl_job_flush();
+		link_release(link);
+		vbus_memory_put();
+		vbus_ctl_put();
+	}
+	vbus_ctl_lock();
+	TAILQ_REMOVE(&vbus_links, link, next);
+	vbus_node_del(&link->node);
+	vbus_node_bury(&link->node);
+	vbus_ctl_unlock();
+	return 0;
 }
