@@ -3,11 +3,11 @@
  */
 
 /*
- * A guest of the time and its bus driver, in raw bytes (its network driver: old_guest_net.c). Registers are written and read as
- * those drivers did it, rings are moved by the shared indices and checked against the ownership
- * bytes, signals are injected with no more than the driver's barriers. Cookies look like kernel
- * pointers; an unknown one, one that was closed, or an id that is known fails the test, where the
- * driver would have crashed.
+ * A guest of the time and its bus driver, in raw bytes (its network driver: old_guest_net.c).
+ * Registers are written and read as those drivers did it, rings are moved by the shared indices and
+ * checked against the ownership bytes, signals are injected with no more than the driver's barriers.
+ * Cookies look like kernel pointers; an unknown one, one that was closed, or an id that is known
+ * fails the test, where the driver would have crashed.
  *
  * No header of include/vbus here: numbers only.
  */
