@@ -10,10 +10,10 @@
  * one: open, call, share memory with a signal, close. Drivers for any kind of device are written on
  * this (the Ethernet PMD is one; doc/abi.md section 5 and later describe the kinds).
  *
- * Threads: probe, remove, lost and back run on the bus's worker thread, or on the application thread
- * that plugs or scans; never with the control lock held. The calls below may wait for the peer, at
- * most RTE_VBUS_TIMEOUT_MS each; they are for those threads and for application threads (ethdev
- * operations), never for lcores in a burst and never for the control thread.
+ * Threads: probe, remove, lost and back run on the bus's worker thread, or on the application
+ * thread that plugs or scans; never with the control lock held. The calls below may wait for the
+ * peer, at most RTE_VBUS_TIMEOUT_MS each; they are for those threads and for application threads
+ * (ethdev operations), never for lcores in a burst and never for the control thread.
  */
 
 #include <stdbool.h>
@@ -39,9 +39,8 @@ struct rte_vbus_link;
 /** A device on a link. Its EAL name is "vbus:LINK.DEV". */
 struct rte_vbus_device {
 	RTE_TAILQ_ENTRY(rte_vbus_device) next;
-	struct rte_device device; /**< inherits the core device */
-	struct rte_intr_handle
-		*intr_handle; /**< for the driver's receive interrupts; made by the bus */
+	struct rte_device device;	     /**< inherits the core device */
+	struct rte_intr_handle *intr_handle; /**< empty, for the driver; the bus frees it */
 	struct rte_vbus_link *link;
 	const struct rte_vbus_driver *driver; /**< bound driver, or NULL */
 	char type[RTE_VBUS_TYPE_SIZE];	      /**< device type on the wire */
@@ -57,21 +56,31 @@ struct rte_vbus_driver {
 	RTE_TAILQ_ENTRY(rte_vbus_driver) next;
 	struct rte_driver driver; /**< inherits the core driver; .name "net_vbus" */
 	const char *type;	  /**< device type it serves */
-	/** A device came (DEVADD, or at scan). It is present, not open. 0, or negative errno: stays unbound. */
+	/**
+	 * A device came (DEVADD, or at scan). It is present, not open. 0, or negative errno: stays
+	 * unbound.
+	 */
 	int (*probe)(struct rte_vbus_driver *drv, struct rte_vbus_device *dev);
-	/** It was dropped (DEVDROP) or is detached by the application. The device may be closed already by
-	 *  the loss of the peer: rte_vbus_close() is harmless then. */
+	/**
+	 * It was dropped (DEVDROP) or is detached by the application. The device may be closed
+	 * already by the loss of the peer: rte_vbus_close() is harmless then.
+	 */
 	int (*remove)(struct rte_vbus_device *dev);
-	/** The peer is gone: handle and shared blocks are void, nothing of them is touched by it any more.
-	 *  The port stays (DECISIONS 13). */
+	/**
+	 * The peer is gone: handle and shared blocks are void, nothing of them is touched by it
+	 * any more. The port stays (DECISIONS 13).
+	 */
 	void (*lost)(struct rte_vbus_device *dev);
-	/** The peer is back and announced the device of that name again: open, share, link up anew. */
+	/**
+	 * The peer is back and announced the device of that name again: open, share, link up anew.
+	 */
 	void (*back)(struct rte_vbus_device *dev);
 	/**
-	 * Optional. DEVDROP came for a bound device: tell the application (RTE_ETH_EVENT_INTR_RMV) and leave the
-	 * rest to it, as with other hot-plugged devices: it stops and closes the port and calls rte_dev_remove(),
-	 * which runs remove(). An application that has not done so after RTE_VBUS_DROP_MS has remove() run by
-	 * the bus. Calls, handle and shared blocks stay good meanwhile (doc/abi.md 7.15). NULL: remove() at once.
+	 * Optional. DEVDROP came for a bound device: tell the application (RTE_ETH_EVENT_INTR_RMV)
+	 * and leave the rest to it, as with other hot-plugged devices: it stops and closes the
+	 * port and calls rte_dev_remove(), which runs remove(). An application that has not done
+	 * so after RTE_VBUS_DROP_MS has remove() run by the bus. Calls, handle and shared blocks
+	 * stay good meanwhile (doc/abi.md 7.15). NULL: remove() at once.
 	 */
 	void (*dropped)(struct rte_vbus_device *dev);
 };
@@ -90,22 +99,31 @@ void rte_vbus_unregister(struct rte_vbus_driver *drv);
 
 /** DEVOPEN. @return 0; -ENODEV not present, -EBUSY open, -ETIMEDOUT, or what south answers. */
 int rte_vbus_open(struct rte_vbus_device *dev, uint32_t version);
-/** DEVCLOSE: south has left every shared block when it returns; their handles are void. Harmless when not open. */
+/**
+ * DEVCLOSE: south has left every shared block when it returns; their handles are void. Harmless
+ * when not open.
+ */
 int rte_vbus_close(struct rte_vbus_device *dev);
 /**
  * DEVCALL: function @p func of the device.
- * @param[in,out] data  argument block of @p len bytes (any memory, at most 4096; copied), NULL with len 0
+ * @param[in,out] data  argument block of @p len bytes (any memory, at most 4096; copied), NULL
+ * with len 0
  * @return south's result (>= 0), or a negative errno (-ENOTCONN, -ETIMEDOUT, south's).
  */
 int rte_vbus_call(struct rte_vbus_device *dev, uint32_t func, void *data, uint32_t len);
 
-/** A shared block on north's side. Fill the first part, pass to rte_vbus_shm(); lives until close. */
+/**
+ * A shared block on north's side. Fill the first part, pass to rte_vbus_shm(); lives until close.
+ */
 struct rte_vbus_shm {
 	uint32_t id;	       /**< block number of the device ABI */
 	void *va;	       /**< memory from rte_vbus_zone() (peer-visible) */
 	uint32_t len;	       /**< bytes */
 	int32_t signal_offset; /**< of the shm_signal descriptor, -1: none */
-	/** South signalled (SHMSIGNAL event). Control thread, control lock held: only note it (eventfd). */
+	/**
+	 * South signalled (SHMSIGNAL event). Control thread (on null links the worker, too),
+	 * control lock held: only note it (eventfd).
+	 */
 	void (*notify)(struct rte_vbus_shm *shm);
 	void *arg;
 	/* filled by the bus: */
@@ -117,23 +135,30 @@ struct rte_vbus_shm {
 /** DEVSHM. @return 0 or negative errno. */
 int rte_vbus_shm(struct rte_vbus_device *dev, struct rte_vbus_shm *shm);
 /**
- * Deliver a signal of this block to south (the shm_signal said so). Any thread, lock-free: one write(2)
- * to the link's kick eventfd. Nothing happens when the peer is gone.
+ * Deliver a signal of this block to south (the shm_signal said so). Any thread, lock-free: one
+ * write(2) to the link's kick eventfd. Nothing happens when the peer is gone.
  */
 void rte_vbus_signal(const struct rte_vbus_shm *shm);
 
-/** Memory that the peer of the device can see, contiguous for it, zeroed, 64-byte aligned; one per device and
- *  @p tag. Application thread or worker, not with the control lock. Kept until rte_vbus_zone_free(). NULL + rte_errno. */
+/**
+ * Memory that the peer of the device can see, contiguous for it, zeroed, 64-byte aligned; one per
+ * device and tag. Application thread or worker, not with the control lock. Kept until
+ * rte_vbus_zone_free(). NULL + rte_errno.
+ */
 void *rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int socket);
 void rte_vbus_zone_free(struct rte_vbus_device *dev, const char *tag);
 /** Address of peer-visible memory (zones, mbuf pools) as the peer knows it. */
 uint64_t rte_vbus_addr(const struct rte_vbus_device *dev, const void *va);
 /**
- * Where in a struct rte_mbuf the buffer's north address stands: offsetof(buf_iova), or offsetof(buf_addr) on
- * links whose addresses are virtual ones (null). For the fast path: *(uint64_t *)((char *)mbuf + offset).
+ * Where in a struct rte_mbuf the buffer's north address stands: offsetof(buf_iova), or
+ * offsetof(buf_addr) on links whose addresses are virtual ones (null). For the fast path:
+ * *(uint64_t *)((char *)mbuf + offset).
  */
 size_t rte_vbus_mbuf_addr_offset(const struct rte_vbus_device *dev);
-/** Can the peer see this address range (its memory has a descriptor and is mapped)? Else the driver copies. */
+/**
+ * Can the peer see this address range (its memory has a descriptor and is mapped)? Else the driver
+ * copies.
+ */
 bool rte_vbus_visible(const struct rte_vbus_device *dev, const void *va, size_t len);
 /** Is the peer there now? Any thread. */
 bool rte_vbus_present(const struct rte_vbus_device *dev);

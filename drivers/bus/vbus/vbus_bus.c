@@ -4,8 +4,8 @@
  * The bus as EAL sees it. Links come from devargs; what else is on the bus is announced by
  * their peers:
  *
- * -a vbus:vm1,socket=PATH      link "vbus:vm1", an rte_device of its own (DEVADD "eth0")
- * device "vbus:vm1.eth0"
+ *     -a vbus:vm1,socket=PATH      link "vbus:vm1", an rte_device of its own
+ *     (DEVADD "eth0")              device "vbus:vm1.eth0"
  *
  * A link is an rte_device, so that EAL finds what an application attaches
  * ("vbus:vm2,socket=...") and can detach it. Allow and block lists are those of the start: see
@@ -47,7 +47,7 @@ struct bus_filter {
 static LIST_HEAD(, bus_filter) filters = LIST_HEAD_INITIALIZER(filters);
 static bool probed; /* the first scan's devargs are those of the start */
 
-/* ---- nodes (control lock held) ----------------------------------------------------------------- */
+/* ---- nodes (control lock held) ------------------------------------------------------------- */
 
 void
 vbus_node_add(struct vbus_node *n)
@@ -138,7 +138,7 @@ node_find(const struct rte_device *start, node_match_fn match, void *arg)
 	return found;
 }
 
-/* ---- allow and block lists --------------------------------------------------------------------- */
+/* ---- allow and block lists ----------------------------------------------------------------- */
 
 static const struct bus_filter *
 filter_find(const char *link, const char *dev)
@@ -222,7 +222,7 @@ filters_free(void)
 	}
 }
 
-/* ---- scan -------------------------------------------------------------------------------------- */
+/* ---- scan ---------------------------------------------------------------------------------- */
 
 /* Devargs of a link that is not known yet: make it. */
 static int
@@ -297,7 +297,7 @@ bus_scan(void)
 	return ret;
 }
 
-/* ---- probe ------------------------------------------------------------------------------------- */
+/* ---- probe --------------------------------------------------------------------------------- */
 
 /* Wrong devargs of the start were reported by the first scan: they are taken out of EAL's
  * list, so that later scans, which serve an attach, see only good ones and the new one. */
@@ -352,7 +352,7 @@ bus_probe(void)
 	return ret;
 }
 
-/* ---- plug and unplug --------------------------------------------------------------------------- */
+/* ---- plug and unplug ----------------------------------------------------------------------- */
 
 /* An application attaches a link: a new one, or one that could not be started before. */
 static int
@@ -459,7 +459,7 @@ bus_unplug(struct rte_device *rdev)
 	return ret;
 }
 
-/* ---- the rest of EAL's view -------------------------------------------------------------------- */
+/* ---- the rest of EAL's view ---------------------------------------------------------------- */
 
 static int
 bus_parse(const char *name, void *addr)

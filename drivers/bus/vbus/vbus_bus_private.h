@@ -55,7 +55,7 @@ extern int vbus_bus_logtype; /* "vbus.bus" */
 #define VBUS_BUS_WAIT_MS   1000u
 #define VBUS_NS_PER_MS	   1000000ULL
 
-/* ---- vbus_devargs.c: free of state and of EAL -------------------------------------------------- */
+/* ---- vbus_devargs.c: free of state and of EAL ---------------------------------------------- */
 
 enum vbus_link_kind {
 	VBUS_LINK_SOCKET,
@@ -85,7 +85,7 @@ bool vbus_link_args_equal(const struct vbus_link_args *a, const struct vbus_link
 void vbus_bus_device_name(
 	char out[VBUS_BUS_NAME_SIZE], const char *name, const char *type, uint32_t id);
 
-/* ---- what EAL can find: links and devices, in one list ----------------------------------------- */
+/* ---- what EAL can find: links and devices, in one list ------------------------------------- */
 
 struct vbus_node {
 	TAILQ_ENTRY(vbus_node) next;
@@ -106,7 +106,7 @@ void vbus_node_del(struct vbus_node *n);
 void vbus_node_bury(struct vbus_node *n);
 void vbus_nodes_free(void);
 
-/* ---- devices ----------------------------------------------------------------------------------- */
+/* ---- devices ------------------------------------------------------------------------------- */
 
 struct vbus_zone {
 	LIST_ENTRY(vbus_zone) next;
@@ -120,8 +120,7 @@ struct vbus_dev {
 	struct vbus_node node;
 	TAILQ_ENTRY(vbus_dev) dirty_next;
 	uint32_t session; /* of the link, while announced; 0: not */
-	uint32_t applied; /* session the driver was told of by probe or back; 0: told
-                       lost */
+	uint32_t applied; /* session that the driver knows; 0: it was told lost */
 	bool dirty;	  /* in the link's list of devices to look at */
 	bool busy;	  /* a thread runs driver callbacks for it */
 	bool idle;	  /* !busy, for vbus_ctl_wait() */
@@ -163,7 +162,7 @@ int vbus_dev_unplug(struct vbus_dev *d);
 int vbus_dev_remove_all(struct rte_vbus_link *link);
 void vbus_dev_free(struct vbus_dev *d);
 
-/* ---- allow and block lists (captured at the first scan; ADR-0007) ------------------------------ */
+/* ---- allow and block lists (captured at the first scan; ADR-0007) -------------------------- */
 
 bool vbus_filter_allows(const char *link, const char *dev);
 /* Devargs given at start for the device; a copy that the caller frees with
@@ -171,7 +170,7 @@ bool vbus_filter_allows(const char *link, const char *dev);
 struct rte_devargs *vbus_filter_devargs(const char *link, const char *dev);
 void vbus_devargs_free(struct rte_devargs *da);
 
-/* ---- calls ------------------------------------------------------------------------------------- */
+/* ---- calls --------------------------------------------------------------------------------- */
 
 struct vbus_call;
 typedef void (*vbus_call_fn)(struct rte_vbus_link *link, struct vbus_call *c);
@@ -212,7 +211,7 @@ bool vbus_call_run(struct rte_vbus_link *link, struct vbus_call *c);
 void vbus_call_done(struct rte_vbus_link *link, int32_t result);
 void vbus_call_fail_all(struct rte_vbus_link *link, int32_t status);
 
-/* ---- shared blocks ----------------------------------------------------------------------------- */
+/* ---- shared blocks ------------------------------------------------------------------------- */
 
 struct vbus_shm_slot {
 	struct rte_vbus_shm *shm; /* NULL: free */
@@ -233,7 +232,7 @@ void vbus_shm_forget(struct rte_vbus_link *link, const struct rte_vbus_device *d
 /* For transports without a kick descriptor: post a signal for each block that has one set. */
 void vbus_shm_post_signals(struct rte_vbus_link *link);
 
-/* ---- transports -------------------------------------------------------------------------------- */
+/* ---- transports ---------------------------------------------------------------------------- */
 
 struct vbus_link_ops {
 	const char *name;
@@ -247,7 +246,7 @@ struct vbus_link_ops {
 	 * @return 0: under way or done; negative errno and a line in err: not now. */
 	int (*connect)(struct rte_vbus_link *link, char *err, size_t err_size);
 	/* Drop the connection or the attempt; nothing of it comes back. Idempotent.
-   */
+ */
 	void (*disconnect)(struct rte_vbus_link *link);
 	/* Run a bridge call. @return 1: done, *result is set; 0: vbus_call_done() follows;
 	 * negative: no. */
@@ -266,7 +265,7 @@ struct vbus_link_ops {
 extern const struct vbus_link_ops vbus_link_socket_ops;
 extern const struct vbus_link_ops vbus_link_null_ops;
 
-/* ---- links ------------------------------------------------------------------------------------- */
+/* ---- links --------------------------------------------------------------------------------- */
 
 enum vbus_link_state {
 	VBUS_LINK_IDLE,	      /* known, not started */
@@ -345,8 +344,7 @@ struct rte_vbus_link {
 	/* For lcores: a descriptor number that stays the same; what it stands for is exchanged
 	 * with dup2(). */
 	int kick_fd;
-	int idle_fd;	       /* an eventfd that nobody reads: what kick_fd is while there is
-                  no peer */
+	int idle_fd;	       /* an eventfd that nobody reads: kick_fd's meaning without a peer */
 	_Atomic uint32_t live; /* there is a peer */
 	uint64_t mem_seq;      /* state of EAL's memory that the peer knows (vbus_memory.c) */
 	struct vbus_link_stats stats;
@@ -393,7 +391,7 @@ int vbus_events_format(struct rte_vbus_link *link);
 void vbus_events_enable(struct rte_vbus_link *link);
 void vbus_events_run(struct rte_vbus_link *link);
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory -------------------------------------------------------------------------------- */
 
 /* Start and end to follow EAL's memory; counted. Lock NOT held. */
 int vbus_memory_get(void);

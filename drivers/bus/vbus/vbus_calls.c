@@ -168,7 +168,7 @@ vbus_call_run(struct rte_vbus_link *link, struct vbus_call *c)
 	return false;
 }
 
-/* ---- the driver's calls ------------------------------------------------------------------------ */
+/* ---- the driver's calls -------------------------------------------------------------------- */
 
 /* A device call, to the end. Consumes c; block_out and data_out (may be NULL) receive copies.
  * Control lock held. */

@@ -57,7 +57,7 @@ driver_find(const char *type)
 	return drv;
 }
 
-/* ---- records ----------------------------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------------------------------- */
 
 static void
 device_mark(struct vbus_dev *d)
@@ -176,7 +176,7 @@ vbus_dev_free(struct vbus_dev *d)
 	free(d);
 }
 
-/* ---- what the peer says (control lock held) ---------------------------------------------------- */
+/* ---- what the peer says (control lock held) ------------------------------------------------ */
 
 static void
 device_drop(struct vbus_dev *d)
@@ -270,7 +270,7 @@ vbus_dev_reap(struct rte_vbus_link *link)
 	}
 }
 
-/* ---- telling the driver (lock NOT held, the device is ours by `busy`) -------------------------- */
+/* ---- telling the driver (lock NOT held, the device is ours by `busy`) ---------------------- */
 
 static void
 device_release(struct vbus_dev *d)
@@ -433,7 +433,7 @@ vbus_dev_work(struct rte_vbus_link *link)
 	vbus_ctl_unlock();
 }
 
-/* ---- the application --------------------------------------------------------------------------- */
+/* ---- the application ----------------------------------------------------------------------- */
 
 /* Make the device ours. Control lock held. */
 static int

@@ -47,7 +47,7 @@ vbus_events_format(struct rte_vbus_link *link)
 	return 0;
 }
 
-/* ---- names ------------------------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------------------------- */
 
 static void
 devname_done(struct rte_vbus_link *link, struct vbus_call *c)
@@ -114,7 +114,7 @@ event_drop(struct rte_vbus_link *link, uint64_t id)
 	vbus_dev_dropped(link, (uint32_t)RTE_MIN(id, (uint64_t)UINT32_MAX));
 }
 
-/* ---- the ring ---------------------------------------------------------------------------------- */
+/* ---- the ring ------------------------------------------------------------------------------ */
 
 static void
 event_handle(struct rte_vbus_link *link, uint32_t slot)
@@ -189,7 +189,7 @@ void
 vbus_events_enable(struct rte_vbus_link *link)
 {
 	/* E: enabled, then the ring is looked at: what came before is not waited for.
-   */
+ */
 	(void)vbus_signal_enable(&link->event_sig);
 	vbus_events_run(link);
 }

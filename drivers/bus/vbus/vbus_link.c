@@ -7,16 +7,14 @@
  *                        ^              |              |           |
  *                        +--------------+-- fail ------+-----------+
  *
- * Whatever goes wrong ends in vbus_link_fail(): the session's state goes, and
- * the link waits for its peer again, 1 ms at first, up to 50 ms (DECISIONS 16),
- * for ever. The retry timer may do so because it runs on one thread with the
- * control lock, is cancelled by vbus_link_stop(), and an attempt is one
- * connect(2) without waiting.
+ * Whatever goes wrong ends in vbus_link_fail(): the session's state goes, and the link waits for
+ * its peer again, 1 ms at first, up to 50 ms (DECISIONS 16), for ever. The retry timer may do so
+ * because it runs on one thread with the control lock, is cancelled by vbus_link_stop(), and an
+ * attempt is one connect(2) without waiting.
  *
- * Threads: start, wait and stop: application threads (not the control thread,
- * no lock held); the rest: control lock held.
- * Ownership: a link owns its
- * transport, shared memory, devices and calls. ADR-0007.
+ * Threads: start, wait and stop: application threads (not the control thread, no lock held);
+ * the rest: control lock held.
+ * Ownership: a link owns its transport, shared memory, devices and calls. ADR-0007.
  */
 
 #include "vbus_bus_private.h"
@@ -244,7 +242,7 @@ vbus_link_fail_later(struct rte_vbus_link *link, const char *reason)
 	vbus_ctl_timer_arm(&link->fail_timer, 0);
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------- */
 
 struct rte_vbus_link *
 vbus_link_new(const char *name, const struct vbus_link_args *args)

@@ -59,7 +59,7 @@ struct socket_tp {
 	LIST_HEAD(, map_req) maps;
 };
 
-/* ---- the connection ---------------------------------------------------------------------------- */
+/* ---- the connection ------------------------------------------------------------------------ */
 
 /* What the client wants to be woken for. */
 static void
@@ -151,7 +151,7 @@ request(struct socket_tp *tp, vfu_done_t done)
 	};
 }
 
-/* ---- the first burst --------------------------------------------------------------------------- */
+/* ---- the first burst ----------------------------------------------------------------------- */
 
 /* Count an answer of the burst. @return true: it is a good one, go on; false: the link has
  * failed. */
@@ -358,7 +358,7 @@ setup_burst(struct rte_vbus_link *link)
 	return ret;
 }
 
-/* ---- operations -------------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------------------------- */
 
 static void
 socket_disconnect(struct rte_vbus_link *link)
@@ -531,7 +531,7 @@ socket_unmap(
 	return map_req_queued(tp, m, vfu_client_dma_unmap(tp->client, iova, len, &call));
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------- */
 
 static void
 socket_irq(int fd, uint32_t events, void *arg)

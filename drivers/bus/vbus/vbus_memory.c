@@ -146,7 +146,7 @@ vbus_memory_visible(const void *va, size_t len)
 	return found;
 }
 
-/* ---- the table --------------------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------------------------- */
 
 /* Can b, which begins where a ends, be part of the same DMA_MAP? */
 static bool
@@ -261,7 +261,7 @@ walk_add(const struct rte_memseg_list *msl, const struct rte_memseg *ms, void *a
 	if (msl->external || !run_of(ms, &r))
 		return 0;
 	/* Pages come in order of address nearly always: compare with the last first.
-   */
+ */
 	if (mem.nb_runs > 0 && run_follows(&mem.runs[mem.nb_runs - 1], &r)) {
 		mem.runs[mem.nb_runs - 1].len += r.len;
 		return 0;
@@ -269,7 +269,7 @@ walk_add(const struct rte_memseg_list *msl, const struct rte_memseg *ms, void *a
 	return runs_insert(&r);
 }
 
-/* ---- telling the peers: control thread --------------------------------------------------------- */
+/* ---- telling the peers: control thread ----------------------------------------------------- */
 
 /* mem.lock held. */
 static void
@@ -355,7 +355,7 @@ vbus_memory_map_all(struct rte_vbus_link *link,
 	return ret;
 }
 
-/* ---- EAL's side -------------------------------------------------------------------------------- */
+/* ---- EAL's side ---------------------------------------------------------------------------- */
 
 /* Queue one change, in the caller's list of what it waits for. mem.lock held.
  */
@@ -485,7 +485,7 @@ mem_start(void)
 	if (ret != 0)
 		goto err_close;
 	/* Refused with legacy memory, which never grows: then the walk below is all.
-   */
+ */
 	mem.callback = rte_mem_event_callback_register(MEM_CALLBACK, mem_event, NULL) == 0;
 	/* With EAL's lock held no event comes between the walk and `ready`. */
 	rte_mcfg_mem_read_lock();

@@ -198,8 +198,7 @@ rte_vbus_shm(struct rte_vbus_device *dev, struct rte_vbus_shm *shm)
 	if (vbus_call_run(dev->link, c)) {
 		ret = c->result;
 		free(c);
-	} else { /* south may have taken the block, which the caller is about to give
-              up */
+	} else { /* south may have taken the block, which the caller gives up */
 		vbus_link_fail(dev->link, "DEVSHM was not answered");
 		ret = -ETIMEDOUT;
 	}

@@ -67,7 +67,7 @@ vbus_zone_alloc(size_t len, int socket, const struct rte_memzone **mz)
 
 	*mz = NULL;
 	/* The heap first: memzones are few, and a link may have thousands of devices.
-   */
+ */
 	va = rte_zmalloc_socket("vbus", len, RTE_CACHE_LINE_SIZE, socket);
 	if (va == NULL && socket != SOCKET_ID_ANY)
 		va = rte_zmalloc_socket("vbus", len, RTE_CACHE_LINE_SIZE, SOCKET_ID_ANY);
