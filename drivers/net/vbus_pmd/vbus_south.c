@@ -77,10 +77,16 @@ probe(struct rte_vdev_device *vdev)
 static int
 vdev_remove(struct rte_vdev_device *vdev)
 {
-	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
+	const char *name = rte_vdev_device_name(vdev);
+	struct rte_eth_dev *dev = rte_eth_dev_allocated(name);
 
-	if (dev == NULL)
-		return 0; /* closed before */
+	if (dev == NULL) {
+		vbus_south_vdev_gone(name); /* closed before */
+		return 0;
+	}
+	if (dev->data->dev_started)
+		dev->dev_ops->dev_stop(dev);
+	vbus_south_port_unplug(vbus_south_port_of(dev));
 	dev->dev_ops->dev_close(dev);
 	return rte_eth_dev_release_port(dev);
 }

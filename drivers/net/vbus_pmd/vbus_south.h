@@ -9,7 +9,8 @@
  * The south end of the PMD: a thin ethdev over a venet of this process (private to the PMD).
  *
  *     vbus_south_args.c   what a user typed -> struct vbus_south_args, or one line why not
- *     vbus_south_port.c   the objects behind a port: bus, device, connector; link changes
+ *     vbus_south_bus.c    buses shared by ports, devices whose port was closed
+ *     vbus_south_port.c   the objects behind a port: device, interrupts, link changes
  *     vbus_south_ops.c    ethdev's control operations
  *     vbus_south_rxtx.c   bursts, counts, descriptor status
  *     vbus_south_stats.c  basic and extended statistics
@@ -69,7 +70,7 @@ struct vbus_south_queue {
 /** A port: dev_private. Freed by ethdev after close. */
 struct vbus_south_port {
 	struct rte_eth_dev *dev;
-	struct vbus_bus *bus;
+	struct vbus_south_bus *bus;
 	struct vbus_device *device;
 	struct vbus_venet *venet;
 	struct vbus_ctl_job link_job; /**< worker: tell ethdev of a link change */
@@ -90,12 +91,29 @@ vbus_south_port_of(struct rte_eth_dev *dev)
 
 extern const struct eth_dev_ops vbus_south_ops;
 
+/* vbus_south_bus.c: control lock held. */
+struct vbus_south_bus;
+/** Join the bus of the arguments, or make it and its connector. NULL: @p reason says why. */
+struct vbus_south_bus *vbus_south_bus_join(const struct vbus_south_args *args, char *reason);
+/** The last that leaves ends session and bus. */
+void vbus_south_bus_leave(struct vbus_south_bus *sb);
+struct vbus_bus *vbus_south_bus_of(const struct vbus_south_bus *sb);
+/** Take over a device without a port. */
+void vbus_south_bus_orphan(struct vbus_south_bus *sb, struct vbus_device *device);
+/** Drop the device of that name if it has no port. */
+void vbus_south_bus_forget(struct vbus_south_bus *sb, const char *name);
+
 /* vbus_south_port.c: control lock NOT held. */
 /** Make bus, device and connector for the port. On failure nothing is left and @p reason says why. */
 int vbus_south_port_open(
 	struct vbus_south_port *port, const struct vbus_south_args *args, char *reason);
-/** Undo it: the device leaves its bus (DEVDROP), the last port of a bus ends it. Harmless twice. */
+/** The application closes the port: the device loses its carrier, and is dropped from its bus a second
+ *  later unless the process ends before (vbus_south_bus.c). Harmless twice. */
 void vbus_south_port_close(struct vbus_south_port *port);
+/** The vdev is removed with its port open: DEVDROP at once; the last port of a bus ends it. */
+void vbus_south_port_unplug(struct vbus_south_port *port);
+/** The vdev of a closed port is removed. Any other name: nothing. */
+void vbus_south_vdev_gone(const char *name);
 /** The port is started / stopped: bind to the venet, carrier on / off. */
 int vbus_south_port_start(struct vbus_south_port *port);
 void vbus_south_port_stop(struct vbus_south_port *port);

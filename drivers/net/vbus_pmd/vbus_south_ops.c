@@ -303,8 +303,8 @@ priv_dump(struct rte_eth_dev *dev, FILE *file)
 
 	vbus_ctl_lock();
 	vbus_venet_info(port->venet, &info);
-	fprintf(file, "bus: %s\ndevice: %s\nwire id: %u\nfault: %s\n", port->bus->name,
-		port->device->name, port->device->devid,
+	fprintf(file, "bus: %s\ndevice: %s\nwire id: %u\nfault: %s\n",
+		vbus_south_bus_of(port->bus)->name, port->device->name, port->device->devid,
 		port->device->fault != NULL ? port->device->fault : "none");
 	vbus_ctl_unlock();
 	fprintf(file,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright(c) 2026 vbus developers
  *
- * The objects behind a south port: the bus (one per socket, shared by the vdevs that name it), the
- * device on it, and the binding of the polling side to the venet.
+ * The objects behind a south port: the device on its bus, and the binding of the polling side to the
+ * venet.
  *
  * Threads: application threads in probe, start, stop and close take the control lock here; the
  * venet's callbacks (link, quiesce, rx_wake) come with the lock held; link_job runs on the worker
@@ -20,113 +20,13 @@
 
 #include <rte_errno.h>
 
-#include "vbus_bridge.h"
-
-/* Which bus serves which socket: several vdevs with one iface share it. Control lock. */
-struct south_iface {
-	char path[sizeof(((struct vbus_south_args *)0)->iface)];
-	struct vbus_bus *bus;
-	uint32_t refs;
-	LIST_ENTRY(south_iface) next;
+/* A vdev whose port was closed: what remains until it is removed. Control lock. */
+struct closed_vdev {
+	char name[RTE_ETH_NAME_MAX_LEN];
+	struct vbus_south_bus *bus;
+	LIST_ENTRY(closed_vdev) next;
 };
-static LIST_HEAD(, south_iface) ifaces = LIST_HEAD_INITIALIZER(ifaces);
-
-static struct south_iface *
-iface_find(const char *path, const struct vbus_bus *bus)
-{
-	struct south_iface *i;
-
-	LIST_FOREACH(i, &ifaces, next)
-	{
-		if (path != NULL ? strcmp(i->path, path) == 0 : i->bus == bus)
-			return i;
-	}
-	return NULL;
-}
-
-static void
-bus_leave(struct vbus_bus *bus)
-{
-	struct south_iface *i = iface_find(NULL, bus);
-
-	if (i != NULL && --i->refs == 0) {
-		LIST_REMOVE(i, next);
-		free(i);
-	}
-	vbus_bus_put(bus);
-}
-
-/* Join the bus of a socket, or make both. */
-static struct vbus_bus *
-bus_join_iface(const struct vbus_south_args *args, char *reason)
-{
-	struct south_iface *i = iface_find(args->iface, NULL);
-	char why[VBUS_SOUTH_REASON_MAX] = "";
-	struct vbus_bus *bus;
-	int ret;
-
-	if (i != NULL && args->bus_given && strcmp(i->bus->name, args->bus) != 0) {
-		snprintf(reason, VBUS_SOUTH_REASON_MAX,
-			"bus=%s: iface=%s is served by bus %s already", args->bus, args->iface,
-			i->bus->name);
-		return NULL;
-	}
-	bus = vbus_bus_get(i != NULL ? i->bus->name : args->bus);
-	if (bus == NULL) {
-		snprintf(reason, VBUS_SOUTH_REASON_MAX, "bus=%s: %s", args->bus, strerror(errno));
-		return NULL;
-	}
-	if (i != NULL) {
-		i->refs++;
-		return bus;
-	}
-	if (bus->connector != NULL) {
-		snprintf(reason, VBUS_SOUTH_REASON_MAX,
-			"bus=%s: it is connected elsewhere already, give another bus=NAME",
-			args->bus);
-		goto err_put;
-	}
-	i = calloc(1, sizeof(*i));
-	if (i == NULL) {
-		snprintf(reason, VBUS_SOUTH_REASON_MAX, "iface=%s: no memory", args->iface);
-		goto err_put;
-	}
-	ret = vbus_connector_vfio_user(bus, args->iface, why, sizeof(why));
-	if (ret != 0) {
-		snprintf(reason, VBUS_SOUTH_REASON_MAX, "iface=%.107s: %.120s", args->iface,
-			why[0] != '\0' ? why : strerror(-ret));
-		goto err_free;
-	}
-	snprintf(i->path, sizeof(i->path), "%s", args->iface);
-	i->bus = bus;
-	i->refs = 1;
-	LIST_INSERT_HEAD(&ifaces, i, next);
-	return bus;
-
-err_free:
-	free(i);
-err_put:
-	vbus_bus_put(bus);
-	return NULL;
-}
-
-static struct vbus_bus *
-bus_join_null(const struct vbus_south_args *args, char *reason)
-{
-	struct vbus_bus *bus = vbus_bus_get(args->bus);
-
-	if (bus == NULL) {
-		snprintf(reason, VBUS_SOUTH_REASON_MAX, "null=%s: %s", args->bus, strerror(errno));
-		return NULL;
-	}
-	if (bus->connector != NULL ? strcmp(bus->connector->ops->name, "null") == 0
-				   : vbus_connector_null(bus) == 0)
-		return bus;
-	snprintf(reason, VBUS_SOUTH_REASON_MAX, "null=%s: that bus has another connector",
-		args->bus);
-	vbus_bus_put(bus);
-	return NULL;
-}
+static LIST_HEAD(, closed_vdev) closed_vdevs = LIST_HEAD_INITIALIZER(closed_vdevs);
 
 static int
 device_make(struct vbus_south_port *port, const struct vbus_south_args *args, char *reason)
@@ -142,7 +42,8 @@ device_make(struct vbus_south_port *port, const struct vbus_south_args *args, ch
 	}
 	port->venet = vbus_venet_of(port->device);
 	vbus_venet_mac(port->venet, &port->mac);
-	ret = vbus_device_attach(port->device, port->bus);
+	vbus_south_bus_forget(port->bus, args->name); /* of a port closed a moment ago */
+	ret = vbus_device_attach(port->device, vbus_south_bus_of(port->bus));
 	if (ret != 0) {
 		snprintf(reason, VBUS_SOUTH_REASON_MAX, "name=%s: %s", args->name,
 			ret == -EEXIST	 ? "the bus has a device of that name"
@@ -295,11 +196,10 @@ vbus_south_port_open(struct vbus_south_port *port, const struct vbus_south_args 
 		return ret;
 	}
 	vbus_ctl_lock();
-	port->bus = args->iface[0] != '\0' ? bus_join_iface(args, reason)
-					   : bus_join_null(args, reason);
+	port->bus = vbus_south_bus_join(args, reason);
 	ret = port->bus == NULL ? -EINVAL : device_make(port, args, reason);
 	if (ret != 0 && port->bus != NULL) {
-		bus_leave(port->bus);
+		vbus_south_bus_leave(port->bus);
 		port->bus = NULL;
 	}
 	vbus_ctl_unlock();
@@ -310,25 +210,74 @@ vbus_south_port_open(struct vbus_south_port *port, const struct vbus_south_args 
 	return ret;
 }
 
+/* The polling side ends; bus and device are the caller's. */
+static void
+port_end(struct vbus_south_port *port)
+{
+	vbus_south_port_stop(port);
+	/* A link job may be running just now: the port outlives it. From inside such a job (a callback
+	 * of the application that closes the port) there is nothing to wait for. */
+	if (!vbus_ctl_in_worker())
+		vbus_ctl_job_flush();
+	intr_drop(port);
+}
+
 void
 vbus_south_port_close(struct vbus_south_port *port)
 {
+	struct closed_vdev *c;
+
 	if (port->device == NULL)
 		return;
-	vbus_south_port_stop(port);
+	port_end(port);
+	c = calloc(1, sizeof(*c));
+	vbus_ctl_lock();
+	if (c != NULL) {
+		snprintf(c->name, sizeof(c->name), "%s", port->dev->data->name);
+		c->bus = port->bus;
+		LIST_INSERT_HEAD(&closed_vdevs, c, next);
+	} /* else the bus stays until the process ends */
+	vbus_south_bus_orphan(port->bus, port->device);
+	port->device = NULL;
+	port->venet = NULL;
+	port->bus = NULL;
+	vbus_ctl_unlock();
+}
+
+void
+vbus_south_port_unplug(struct vbus_south_port *port)
+{
+	if (port->device == NULL)
+		return;
+	port_end(port);
 	vbus_ctl_lock();
 	vbus_device_delete(port->device);
 	port->device = NULL;
 	port->venet = NULL;
-	bus_leave(port->bus);
+	vbus_south_bus_leave(port->bus);
 	port->bus = NULL;
 	vbus_ctl_unlock();
-	/* A link job may be running just now: the port outlives it. From inside such a job (a callback
-	 * of the application that closes the port) there is nothing to wait for, and the threads, which
-	 * nobody can join from there, stay. */
-	if (!vbus_ctl_in_worker()) {
-		vbus_ctl_job_flush();
+	if (!vbus_ctl_in_worker()) /* nobody can join a thread from itself: then it stays */
 		vbus_ctl_put();
+}
+
+void
+vbus_south_vdev_gone(const char *name)
+{
+	struct closed_vdev *c;
+
+	vbus_ctl_lock();
+	LIST_FOREACH(c, &closed_vdevs, next)
+	{
+		if (strcmp(c->name, name) == 0)
+			break;
 	}
-	intr_drop(port);
+	if (c != NULL) {
+		LIST_REMOVE(c, next);
+		vbus_south_bus_leave(c->bus);
+	}
+	vbus_ctl_unlock();
+	if (c != NULL && !vbus_ctl_in_worker())
+		vbus_ctl_put();
+	free(c);
 }
