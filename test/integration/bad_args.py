@@ -56,7 +56,7 @@ SOUTH = [
     (f'iface={PATH},name=a.b', 'name', '1 to 24'),
     (f'iface={PATH},name={"n" * 25}', 'name', '1 to 24'),
     (f'iface={PATH},bus=a/b', 'bus', '1 to 24'),
-    (f'iface={FOLDER}/.sock', 'iface', 'bus=NAME|not a socket'),
+    (f'iface={FOLDER}/+.sock', 'iface', 'bus=NAME'),
     ('null=', 'null', 'no value'),
     ('null=a.b', 'null', '1 to 24'),
     ('null=b,bus=c', 'bus', 'null'),
@@ -133,7 +133,7 @@ def north_at_the_prompt():
     for arguments, key, reason in NORTH:
         text = attach(pmd, f'vbus:bad{arguments}')
         lines = [line for line in text.splitlines() if key in line and re.search(reason, line)
-                 and not line.startswith(('EAL:', 'testpmd>', 'port attach'))]
+                 and not line.startswith(('EAL:', 'testpmd', 'port attach'))]
         lab.check(len(lines) == 1, f'north {arguments[:60]!r}: {lines[0] if len(lines) == 1 else lines or text}')
         lab.check(pmd.alive() and not link.ports(pmd), 'no port, process goes on')
     pmd.quit()

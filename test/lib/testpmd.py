@@ -75,6 +75,11 @@ def sanitizer_env(build=BUILD):
             'UBSAN_OPTIONS': 'halt_on_error=1:print_stacktrace=1'}
 
 
+# Other threads' lines: events, logs. The prompt is written letter by letter, they may come in between.
+_OTHERS = r'(?:\n*(?:Port \d+: [\w ]+ event|[\w:.-]+: [^\n]*)\n)*'
+PROMPT = _OTHERS.join('testpmd>') + ' $'
+
+
 class Testpmd:
     """One dpdk-testpmd. eal and app are lists of arguments; cpu pins all its threads, workers forward."""
 
@@ -141,18 +146,28 @@ class Testpmd:
                     return found
                 self.give_up(f'ended (status {self.wait(5)}) before /{pattern}/')
 
+    def stacks(self):
+        """Where its threads are, when gdb is there to tell."""
+        if not self.alive() or shutil.which('gdb') is None:
+            return ''
+        done = subprocess.run(['gdb', '-p', str(self.process.pid), '-batch', '-ex', 'thread apply all bt 12'],
+                              capture_output=True, text=True, timeout=60, check=False)
+        lines = [line for line in done.stdout.splitlines() if line.startswith(('Thread', '#'))]
+        return '\nits threads:\n' + '\n'.join('    | ' + line[:160] for line in lines[:120])
+
     def give_up(self, why):
         tail = '\n'.join('    | ' + line for line in self.output.splitlines()[-40:])
-        fail(f'{self.name}: {why}; the end of its output:\n{tail}')
+        fail(f'{self.name}: {why}; the end of its output:\n{tail}{self.stacks()}')
 
-    def wait_prompt(self, timeout=60):
-        self.wait_output(r'testpmd> $', timeout)
+    def wait_prompt(self, timeout=60, start=0):
+        """Wait for a prompt after offset start, also one that a line of another thread cuts in two."""
+        self.wait_output(PROMPT, timeout, start)
 
     def command(self, text, timeout=30):
         """Type a line; the output it gave, up to the next prompt."""
         start = len(self.output)
         self.send(text)
-        self.wait_output(r'testpmd> $', timeout, start)
+        self.wait_prompt(timeout, start)
         return self.output[start:]
 
     def send(self, text):
