@@ -249,6 +249,12 @@ venet_rx_next(struct rte_mempool *mp, struct venet_rx_out *out)
 	return out->pkts[out->used];
 }
 
+/**
+ * A chain found the pool empty: give back the mbufs that were taken for later frames.
+ * @return there were some: try again
+ */
+bool venet_rx_spare(struct venet_rx_out *out);
+
 /** Where a gather has got to in a list of pieces. */
 struct venet_reader {
 	const struct vbus_memview *view;
@@ -261,11 +267,12 @@ struct venet_reader {
 /** Copy @p len bytes out of north's memory and go on. @return 0, -EFAULT */
 int venet_read(struct venet_reader *r, void *dst, uint32_t len);
 /**
- * Copy a whole frame behind @p m, which grows by mbufs of the pool where it must.
- * @return 0; -EFAULT: north's memory; -ENOMEM: pool empty, m is empty again; -E2BIG: no pool of this
- *         size can ever hold it
+ * Copy a whole frame into the next mbuf of @p out, which is there; it grows by mbufs of the pool
+ * where it must.
+ * @return 0; -EFAULT: north's memory; -ENOMEM: pool empty; -E2BIG: this pool can never hold it;
+ *         on error the mbuf is empty
  */
-int venet_rx_gather(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *m,
+int venet_rx_gather(struct venet_rxq *q, const struct venet_path *p, struct venet_rx_out *out,
 	const struct venet_piece *piece, uint32_t nb_pieces, uint32_t len);
 /** Start to cut a frame into mbufs (q->gso). @return 0, -EINVAL, -EFAULT */
 int venet_rx_gso_start(

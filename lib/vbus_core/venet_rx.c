@@ -32,6 +32,16 @@ venet_rx_refill(struct rte_mempool *mp, struct venet_rx_out *out, uint16_t want)
 	}
 }
 
+bool
+venet_rx_spare(struct venet_rx_out *out)
+{
+	if (out->have <= out->used + 1)
+		return false;
+	rte_pktmbuf_free_bulk(out->pkts + out->used + 1, (unsigned int)(out->have - out->used - 1));
+	out->have = (uint16_t)(out->used + 1);
+	return true;
+}
+
 int
 venet_read(struct venet_reader *r, void *dst, uint32_t len)
 {
@@ -91,36 +101,47 @@ grow(const struct venet_path *p, struct rte_mbuf *m, uint32_t len)
 	return 0;
 }
 
-int
-venet_rx_gather(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *m,
+/** Copy a frame behind the empty @p m. Errors leave it to the caller to strip it. */
+static int
+gather(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *m,
 	const struct venet_piece *piece, uint32_t nb_pieces, uint32_t len)
 {
 	struct venet_reader r = {
 		.view = p->view, .mc = &q->mc, .piece = piece, .left = nb_pieces, .off = 0};
 	struct rte_mbuf *seg = m;
 	uint32_t left = len;
-	int ret;
 
-	if (unlikely(len > p->mp_room)) {
-		ret = grow(p, m, len);
-		if (ret < 0)
-			goto err_strip;
-	}
 	while (left > 0) {
 		uint32_t n = RTE_MIN(left, p->mp_room);
 
-		ret = venet_read(&r, rte_pktmbuf_mtod(seg, void *), n);
-		if (unlikely(ret < 0))
-			goto err_strip;
+		if (unlikely(venet_read(&r, rte_pktmbuf_mtod(seg, void *), n) < 0))
+			return -EFAULT;
 		seg->data_len = (uint16_t)n;
 		seg = seg->next;
 		left -= n;
 	}
 	m->pkt_len = len;
 	return 0;
+}
 
-err_strip:
-	strip(m);
+int
+venet_rx_gather(struct venet_rxq *q, const struct venet_path *p, struct venet_rx_out *out,
+	const struct venet_piece *piece, uint32_t nb_pieces, uint32_t len)
+{
+	struct rte_mbuf *m = out->pkts[out->used];
+	int ret = 0;
+
+	if (unlikely(len > p->mp_room)) {
+		ret = grow(p, m, len);
+		if (ret == -ENOMEM && venet_rx_spare(out)) {
+			strip(m);
+			ret = grow(p, m, len);
+		}
+	}
+	if (likely(ret == 0))
+		ret = gather(q, p, m, piece, nb_pieces, len);
+	if (unlikely(ret < 0))
+		strip(m);
 	return ret;
 }
 
@@ -129,13 +150,13 @@ err_strip:
  * @return as venet_rx_gather()
  */
 static __rte_noinline int
-linear_slow(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *m,
+linear_slow(struct venet_rxq *q, const struct venet_path *p, struct venet_rx_out *out,
 	const struct vbus_ioq_entry *e)
 {
 	struct venet_piece piece = {.iova = e->ptr, .len = (uint32_t)e->len};
 
 	piece.ptr_peer = vbus_memview_ptr(p->view, &q->mc, e->ptr, e->len);
-	return venet_rx_gather(q, p, m, &piece, 1, (uint32_t)e->len);
+	return venet_rx_gather(q, p, out, &piece, 1, (uint32_t)e->len);
 }
 
 /** Translate and prefetch; NULL in @p src: a length that no frame has, or not in one piece. */
@@ -188,7 +209,7 @@ venet_rx_linear(
 			q->stats.drop_len++;
 			continue;
 		} else {
-			ret = linear_slow(q, p, m, &e[i]);
+			ret = linear_slow(q, p, &out, &e[i]);
 			if (ret == -ENOMEM) {
 				q->stats.nombuf++;
 				break;

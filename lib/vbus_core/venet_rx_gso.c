@@ -120,6 +120,10 @@ venet_rx_gso_run(struct venet_rxq *q, const struct venet_path *p, struct venet_r
 		ret = g->hdr_len > p->mp_room ? -E2BIG : read_chain(p, &r, m, n);
 		if (unlikely(ret < 0)) {
 			undo(m);
+			if (ret == -ENOMEM && venet_rx_spare(out)) {
+				seek(s, &r, (uint32_t)g->hdr_len + g->done);
+				continue;
+			}
 			q->stats.nombuf += ret == -ENOMEM;
 			q->stats.drop_addr += ret == -EFAULT;
 			q->stats.drop_nombuf += ret == -E2BIG;

@@ -171,11 +171,12 @@ finish(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *m,
 	return vbus_offload_finish_csum(m, o->csum_start, o->csum_offset);
 }
 
-/** A frame in pieces, or with requests. @return 0: in m; 1: nothing for it (dropped); -ENOMEM */
+/** Into the next mbuf, which is there. @return 0; 1: dropped and counted; -ENOMEM */
 static __rte_always_inline int
-copy_frame(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *m,
+copy_frame(struct venet_rxq *q, const struct venet_path *p, struct venet_rx_out *out,
 	const struct venet_frame *f)
 {
+	struct rte_mbuf *m = out->pkts[out->used];
 	int ret;
 
 	if (likely(f->nb_pieces == 1 && f->piece[0].ptr_peer != NULL && f->len <= p->mp_room)) {
@@ -183,7 +184,7 @@ copy_frame(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *m,
 		m->data_len = (uint16_t)f->len;
 		m->pkt_len = f->len;
 	} else {
-		ret = venet_rx_gather(q, p, m, f->piece, f->nb_pieces, f->len);
+		ret = venet_rx_gather(q, p, out, f->piece, f->nb_pieces, f->len);
 		if (ret == -ENOMEM)
 			return ret;
 		if (ret < 0) {
@@ -227,8 +228,6 @@ take_frames(struct venet_rxq *q, const struct venet_path *p, struct sg_burst *b,
 	int ret;
 
 	for (i = 0; i < n; i++) {
-		struct rte_mbuf *m;
-
 		if (unlikely(b->bad[i] != SG_GOOD)) {
 			count_bad(q, b->bad[i]);
 			continue;
@@ -242,12 +241,11 @@ take_frames(struct venet_rxq *q, const struct venet_path *p, struct sg_burst *b,
 				break;
 			continue;
 		}
-		m = venet_rx_next(p->mp, out);
-		if (unlikely(m == NULL)) {
+		if (unlikely(venet_rx_next(p->mp, out) == NULL)) {
 			q->stats.nombuf++;
 			break;
 		}
-		ret = copy_frame(q, p, m, &b->f[i]);
+		ret = copy_frame(q, p, out, &b->f[i]);
 		if (unlikely(ret < 0)) {
 			q->stats.nombuf++;
 			break;
