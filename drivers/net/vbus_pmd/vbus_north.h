@@ -309,6 +309,8 @@ void north_ctrl_publish(struct north_local *l);
 bool north_fits_mbuf(const struct north_port *p);
 /** Try again in a while, when the port is started and the peer is there. */
 void north_ctrl_retry(struct north_local *l);
+/** Begin a session when a started port has none. @return the application has to be told of its link. */
+bool north_ctrl_again(struct north_local *l);
 /** Jobs and timers of a port: set up; no more of them (any lock state). */
 void north_ctrl_init(struct north_local *l);
 void north_ctrl_fini(struct north_local *l);
@@ -324,6 +326,8 @@ void north_layout_free(struct north_local *l);
 
 /** Job: take the device's events. Worker. */
 void north_event_job(struct vbus_ctl_job *job);
+/** Take what events there are, lock held. @return there are more: run the job again. */
+bool north_event_poll(struct north_local *l);
 /** Control thread: there are events. */
 void north_event_notify(struct rte_vbus_shm *shm);
 /** Lock held: set ethdev's link. @return the application has to be told (north_event_lsc()). */

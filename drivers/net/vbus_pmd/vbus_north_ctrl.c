@@ -291,10 +291,12 @@ north_ctrl_up(struct north_local *l)
 	p->carrier = (p->s.evq & VENET_CAP_EVQ_LINKSTATE) == 0;
 	north_ctrl_publish(l);
 	north_intr_resume(p->rxq);
-	/* The first event can be there already: a look is due in any case. */
-	vbus_ctl_lock();
-	vbus_ctl_job_queue(&l->event_job);
-	vbus_ctl_unlock();
+	/* The first event is mostly there already: the carrier is known when the port has started. */
+	if (north_event_poll(l)) {
+		vbus_ctl_lock();
+		vbus_ctl_job_queue(&l->event_job);
+		vbus_ctl_unlock();
+	}
 	NORTH_LOG(INFO, l, "linked: sg 0x%x l4ro 0x%x events 0x%x", p->s.sg, p->s.l4ro, p->s.evq);
 	return 0;
 }
@@ -345,21 +347,31 @@ north_ctrl_probe(struct north_local *l)
 
 /* ---- again --------------------------------------------------------------------------------------- */
 
+bool
+north_ctrl_again(struct north_local *l)
+{
+	if (!l->port->started || l->port->linked)
+		return false;
+	if (north_ctrl_up(l) != 0) {
+		north_ctrl_retry(l);
+		return false;
+	}
+	return north_link_set(l, l->port->carrier);
+}
+
 static void
 retry_job(struct vbus_ctl_job *job)
 {
 	struct north_local *l = container_of(job, struct north_local, retry_job);
-	int ret;
+	struct rte_eth_dev *eth = l->eth;
+	bool tell = false;
 
 	pthread_mutex_lock(&l->lock);
-	if (l->port != NULL && l->port->started && !l->port->linked) {
-		ret = north_ctrl_up(l);
-		if (ret == 0)
-			l->retry_ms = 0;
-		else
-			north_ctrl_retry(l);
-	}
+	if (l->port != NULL)
+		tell = north_ctrl_again(l);
 	pthread_mutex_unlock(&l->lock);
+	if (tell)
+		north_link_lsc(eth); /* l is not used after it, see north_event_job() */
 }
 
 static void

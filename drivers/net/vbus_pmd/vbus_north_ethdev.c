@@ -71,8 +71,10 @@ session_start(struct north_local *l)
 {
 	int ret = north_ctrl_up(l);
 
-	if (ret == 0)
+	if (ret == 0) {
+		north_link_set(l, l->port->carrier); /* the application asked: no callback */
 		return 0;
+	}
 	if (!peer_is_away(ret)) {
 		NORTH_LOG(ERR, l, "start: %s", rte_strerror(-ret));
 		return ret;
@@ -226,6 +228,7 @@ north_mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
 			p->mtu = old;
 			session_start(l);
 		}
+		north_link_set(l, p->carrier);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return ret;
@@ -444,15 +447,17 @@ static void
 north_back(struct rte_vbus_device *vdev)
 {
 	struct north_local *l = port_get(vdev);
+	struct rte_eth_dev *eth;
+	bool tell;
 
 	if (l == NULL)
 		return;
-	if (l->port->started && !l->port->linked) {
-		l->retry_ms = 0;
-		if (north_ctrl_up(l) != 0)
-			north_ctrl_retry(l);
-	}
+	eth = l->eth;
+	l->retry_ms = 0;
+	tell = north_ctrl_again(l);
 	pthread_mutex_unlock(&l->lock);
+	if (tell)
+		north_link_lsc(eth);
 }
 
 static struct rte_vbus_driver north_driver = {

@@ -59,6 +59,17 @@ north_link_lsc(struct rte_eth_dev *dev)
 	rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_LSC, NULL);
 }
 
+bool
+north_event_poll(struct north_local *l)
+{
+	bool again = false;
+
+	if (l->port->s.evq & VENET_CAP_EVQ_LINKSTATE)
+		again = vbus_signal_wakeup(&l->port->ev_sig, event_drain, l, EVENT_ROUNDS);
+	north_ctrl_publish(l);
+	return again;
+}
+
 void
 north_event_job(struct vbus_ctl_job *job)
 {
@@ -68,9 +79,7 @@ north_event_job(struct vbus_ctl_job *job)
 
 	pthread_mutex_lock(&l->lock);
 	if (l->port != NULL && l->port->linked) {
-		if (l->port->s.evq & VENET_CAP_EVQ_LINKSTATE)
-			again = vbus_signal_wakeup(&l->port->ev_sig, event_drain, l, EVENT_ROUNDS);
-		north_ctrl_publish(l);
+		again = north_event_poll(l);
 		tell = north_link_set(l, l->port->carrier);
 	}
 	pthread_mutex_unlock(&l->lock);

@@ -122,7 +122,7 @@ rx_dimension(struct north_port *p)
 	q->nb_iovs = RTE_MIN(RTE_MAX(frags + 1, 18u), NORTH_RX_IOVS_MAX);
 	q->sg_slot = RTE_ALIGN_CEIL((uint32_t)VENET_SG_SIZE(q->nb_iovs), RTE_CACHE_LINE_SIZE);
 	/* Not a page for every fragment of a full ring: large frames are few at a time. */
-	q->nb_pages = RTE_MIN(q->nb_desc * RTE_MIN(RTE_MAX(frags, 2u) - 1, 4u), NORTH_DESC_MAX);
+	q->nb_pages = RTE_MIN(q->nb_desc * RTE_MIN(RTE_MAX(frags, 2u) - 1, 2u), NORTH_DESC_MAX);
 }
 
 /* cookies, and with L4RO the pages' cookies, first buffers, pages and free numbers. */
