@@ -464,16 +464,23 @@ mem_event(enum rte_mem_event type, const void *addr, size_t len, void *arg)
 	pthread_mutex_unlock(&mem.lock);
 }
 
-static int
-mem_start(void)
+static void
+told_init(void)
 {
 	pthread_condattr_t attr;
-	int ret = 0;
 
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&mem.told, &attr);
 	pthread_condattr_destroy(&attr);
+}
+
+static int
+mem_start(void)
+{
+	int ret = 0;
+
+	told_init();
 	mem.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (mem.event_fd < 0)
 		return -errno;
