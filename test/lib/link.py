@@ -8,8 +8,9 @@ import socket
 
 import testpmd as lab
 
-# testpmd waits nine seconds for links otherwise, and makes pools for the largest of machines.
-QUIET = ['--disable-link-check', '--total-num-mbufs=8192']
+# testpmd waits nine seconds for links otherwise, makes pools for the largest of machines, and prints
+# events into its prompt.
+QUIET = ['--disable-link-check', '--total-num-mbufs=8192', '--mask-event=intr_lsc', '--mask-event=intr_rmv']
 SANITIZED = bool(lab.sanitizer_env())
 
 

@@ -75,11 +75,6 @@ def sanitizer_env(build=BUILD):
             'UBSAN_OPTIONS': 'halt_on_error=1:print_stacktrace=1'}
 
 
-# Other threads' lines: events, logs. The prompt is written letter by letter, they may come in between.
-_OTHERS = r'(?:\n*(?:Port \d+: [\w ]+ event|[\w:.-]+: [^\n]*)\n)*'
-PROMPT = _OTHERS.join('testpmd>') + ' $'
-
-
 class Testpmd:
     """One dpdk-testpmd. eal and app are lists of arguments; cpu pins all its threads, workers forward."""
 
@@ -160,8 +155,20 @@ class Testpmd:
         fail(f'{self.name}: {why}; the end of its output:\n{tail}{self.stacks()}')
 
     def wait_prompt(self, timeout=60, start=0):
-        """Wait for a prompt after offset start, also one that a line of another thread cuts in two."""
-        self.wait_output(PROMPT, timeout, start)
+        """Wait for a prompt after offset start. It is written letter by letter, other threads' lines may
+        come in between: what looks like its end, and nothing after it for a while, will do."""
+        deadline = time.monotonic() + timeout
+        quiet = time.monotonic()
+        while 'testpmd> ' not in self.output[start:]:
+            length = len(self.output)
+            if not self._read(0.05):
+                self.give_up(f'ended (status {self.wait(5)}) before its prompt')
+            if len(self.output) != length:
+                quiet = time.monotonic()
+            elif time.monotonic() - quiet > 1 and re.search(r'> \s*$', self.output[start:]):
+                return
+            if time.monotonic() > deadline:
+                self.give_up(f'no prompt within {timeout} s')
 
     def command(self, text, timeout=30):
         """Type a line; the output it gave, up to the next prompt."""
