@@ -31,6 +31,7 @@
 
 #include <vbus/pci.h>
 
+#include "evsignal.h"
 #include "link_state.h"
 #include "vbus_bridge.h"
 #include "vbus_core.h"
@@ -142,23 +143,22 @@ vu_dma_unmap(void *arg, uint64_t first, uint64_t last)
 
 /* ---- interrupts ------------------------------------------------------------------------------- */
 
-/* Tell the client. An eventfd whose counter is full says it already: the error is not one. */
 static void
 vu_trigger(struct vu *u, enum vu_irq i)
 {
-	uint64_t one = 1;
+	int ret;
 
 	if (u->st->irq[i].fd_plus_1 == 0 || u->st->irq[i].masked != 0) {
 		u->st->irq[i].pending = 1;
 		return;
 	}
-	u->st->irq[i].pending = 0;
 	/* A line stays masked until the client has served it (AUTOMASKED). */
 	u->st->irq[i].masked = i == VU_INTX;
-	if (write(u->st->irq[i].fd_plus_1 - 1, &one, sizeof(one)) < 0 && errno != EAGAIN) {
-		VBUS_LOG(ERR, "bus %s: interrupt is lost: %s", u->bus->name, strerror(errno));
-		u->st->irq[i].pending = 1;
-	}
+	ret = vbus_eventfd_signal(u->st->irq[i].fd_plus_1 - 1);
+	u->st->irq[i].pending = ret != 0;
+	if (ret != 0)
+		VBUS_LOG_LIMITED(&u->log_limit, ERR, "bus %s: interrupt is lost: %s", u->bus->name,
+			strerror(-ret));
 }
 
 static void

@@ -495,6 +495,34 @@ test_interrupts(void)
 	close(e2);
 }
 
+/* A client shares the descriptor: it can fill the counter and make writes block. */
+static void
+test_interrupt_full(void)
+{
+	struct vbus_bus *bus = serve("vm1");
+	uint64_t most = UINT64_MAX - 1, v = 0;
+	int e = eventfd(0, EFD_NONBLOCK);
+	struct peer p;
+
+	CU_ASSERT_EQUAL_FATAL(peer_open(&p), 0);
+	CU_ASSERT_EQUAL(set_irqs(&p, VFU_PCI_MSI, &e, 1), 0);
+	CU_ASSERT_EQUAL(write(e, &most, sizeof(most)), 8);
+	CU_ASSERT_EQUAL(fcntl(e, F_SETFL, 0), 0);
+	alarm(20); /* the end of a test that blocks here */
+	for (int i = 0; i < 100; i++)
+		raise_irq(bus);
+	alarm(0);
+	CU_ASSERT_EQUAL(fcntl(e, F_SETFL, O_NONBLOCK), 0);
+	CU_ASSERT_EQUAL(read(e, &v, sizeof(v)), 8);
+	CU_ASSERT_TRUE(v >= most);
+	raise_irq(bus);
+	CU_ASSERT_EQUAL(drain(e), 1);
+	vfu_client_free(p.c);
+	wait_no_peer(bus);
+	put(bus);
+	close(e);
+}
+
 static void
 test_kick_fd(void)
 {
@@ -656,6 +684,7 @@ static const struct cu_test tests[] = {
 	{"vfio-user: the device", test_device},
 	{"vfio-user: memory and a call", test_memory_and_call},
 	{"vfio-user: interrupts", test_interrupts},
+	{"vfio-user: an interrupt that would block", test_interrupt_full},
 	{"vfio-user: the kick descriptor", test_kick_fd},
 	{"vfio-user: one client after the other", test_clients},
 	{"null", test_null},
