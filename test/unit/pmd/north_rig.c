@@ -229,7 +229,7 @@ rte_vbus_present(const struct rte_vbus_device *dev)
 void
 rig_carrier(bool up)
 {
-	struct vbus_ioq_entry e;
+	struct vbus_ioq_entry e = {0};
 	struct venet_event_linkstate ev = {
 		.header = {.size = sizeof(ev), .id = VENET_EVENT_LINKSTATE}, .state = up};
 	struct rte_vbus_shm *shm = rig_block(RIG_EV_RING);
@@ -253,7 +253,7 @@ rig_carrier(bool up)
 bool
 rig_give(uint32_t len, uint8_t fill)
 {
-	struct vbus_ioq_entry e;
+	struct vbus_ioq_entry e = {0};
 
 	if (vbus_ioq_south_produce_peek(&rig.rx, &e, 1) != 1)
 		return false;
@@ -267,7 +267,7 @@ rig_give(uint32_t len, uint8_t fill)
 uint32_t
 rig_take(uint8_t *buf, uint32_t size)
 {
-	struct vbus_ioq_entry e;
+	struct vbus_ioq_entry e = {0};
 
 	if (vbus_ioq_south_consume_peek(&rig.tx, &e, 1) != 1)
 		return 0;

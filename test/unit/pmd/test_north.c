@@ -288,7 +288,7 @@ test_rx_bad(void)
 {
 	static const uint64_t lens[] = {0, 1, 13, 1519, 65536, UINT64_MAX, UINT64_MAX - 13};
 	unsigned int before = rig_avail(pool);
-	struct vbus_ioq_entry e;
+	struct vbus_ioq_entry e = {0};
 	struct rte_mbuf *m[8];
 
 	rig_probe();

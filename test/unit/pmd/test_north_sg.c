@@ -55,7 +55,7 @@ xstat(const char *name)
 static bool
 take_sg(struct sg *sg)
 {
-	struct vbus_ioq_entry e;
+	struct vbus_ioq_entry e = {0};
 	uint32_t at = 0;
 
 	if (vbus_ioq_south_consume_peek(&rig.tx, &e, 1) != 1)
@@ -198,7 +198,7 @@ test_tx_offloads(void)
 static void
 test_tx_no_pmtd(void)
 {
-	struct vbus_ioq_entry e;
+	struct vbus_ioq_entry e = {0};
 	struct rte_mbuf *m;
 
 	rig_probe();
@@ -387,7 +387,7 @@ test_rx_csum_done(void)
 static void
 hostile(uint32_t kind)
 {
-	struct vbus_ioq_entry e;
+	struct vbus_ioq_entry e = {0};
 	struct sg *sg = peek_slot(&e);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(sg);
