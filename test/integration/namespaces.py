@@ -20,7 +20,7 @@ import testpmd as lab  # noqa: E402
 
 SECONDS = int(os.environ.get('VBUS_IPERF_SECONDS', '10'))
 MEGABYTES = 100
-APPLICATION = ['--max-pkt-len=9018', '--mbuf-size=9728', '--total-num-mbufs=8192', '--no-flush-rx']
+APPLICATION = ['--mbuf-size=9728', '--total-num-mbufs=8192', '--no-flush-rx']
 SEGMENT = 1400
 
 
@@ -28,12 +28,16 @@ def set_offloads(pmd, vbus, tap, accepted):
     """Leave checksums and segmentation on the vbus port to the link."""
     link.offloads(pmd, vbus, rx=['tcp_cksum', 'udp_cksum', 'tcp_lro'] if accepted else [],
                   tx=['ipv4_cksum', 'tcp_cksum', 'udp_cksum', 'tcp_tso', 'multi_segs'])
+    if accepted:  # large frames go on to the TAP, which segments them for its device
+        link.offloads(pmd, tap, tx=['ipv4_cksum', 'tcp_cksum', 'udp_cksum', 'tcp_tso', 'multi_segs'])
     pmd.command('set fwd csum')
-    pmd.command(f'port stop {vbus}')
+    pmd.command('port stop all')
+    pmd.command(f'port config mtu {vbus} 9000')
     for port in (vbus, tap):
         pmd.command(f'csum mac-swap off {port}')
-    pmd.command(f'tso set {SEGMENT} {vbus}')
-    pmd.command(f'port start {vbus}')
+    for port in (vbus, tap) if accepted else (vbus,):
+        pmd.command(f'tso set {SEGMENT} {port}')
+    pmd.command('port start all')
 
 
 def bridge(shape, folder, backend, frontend):
@@ -50,7 +54,7 @@ def bridge(shape, folder, backend, frontend):
             set_offloads(pmd, ids[name], ids['net_tap0'], shape == 'accepted')
     for pmd in (south, north):
         pmd.wait_link(pmd.vbus)
-        pmd.command('start')
+        lab.check('forwarding' in pmd.command('start'), f'{shape}: {pmd.name} forwards')
     mtu = 1500 if shape == 'plain' else 9000
     backend.up(mtu)
     frontend.up(mtu)
@@ -70,12 +74,25 @@ def traffic(shape, folder, backend, frontend):
         lab.check(same, f'{shape}: {MEGABYTES} MB over HTTP {way}, the checksum matches, {rate} MB/s')
 
 
+# Counters that prove who segmented and who did not: {shape: {side: (those that moved, those that did not)}}
+SOUTH_WORK = ['rx_q0_packets_segmented', 'tx_q0_packets_segmented', 'rx_q0_checksums_completed']
+NORTH_WORK = ['tx_q0_tso_packets', 'tx_q0_checksum_offload_packets']
+PROOF = {
+    'plain': {'south': ([], SOUTH_WORK), 'north': ([], NORTH_WORK + ['rx_q0_lro_packets'])},
+    'offload': {'south': (SOUTH_WORK, []), 'north': (NORTH_WORK, ['rx_q0_lro_packets'])},
+    'accepted': {'south': ([], SOUTH_WORK), 'north': (NORTH_WORK + ['rx_q0_lro_packets'], [])},
+}
+
+
 def show(pmd, shape):
     """Proof that offloads were at work, or were not."""
     counters = {key: value for key, value in pmd.xstats(pmd.vbus).items() if value}
     print(f'    {pmd.name}: {counters}', flush=True)
     bad = {key: value for key, value in counters.items() if '_drop_' in key and 'link_down' not in key}
     lab.check(not bad, f'{shape}: {pmd.name} dropped no frame' + (f' {bad}' if bad else ''))
+    moved, idle = PROOF[shape][pmd.name]
+    lab.check(all(counters.get(name) for name in moved) and not any(counters.get(name) for name in idle),
+              f'{shape}: {pmd.name} did {" ".join(moved) or "nothing"} and not {" ".join(idle) or "anything else"}')
 
 
 def main():
