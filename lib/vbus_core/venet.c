@@ -23,7 +23,7 @@
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
-#include "vbus_bridge.h"
+#include "bridge_internal.h"
 
 #define CAPS_SG	    (VENET_CAP_SG | VENET_CAP_TSO4 | VENET_CAP_TSO6 | VENET_CAP_ECN | VENET_CAP_PMTD)
 #define CAPS_L4RO   (VENET_CAP_SG | VENET_CAP_TSO4 | VENET_CAP_TSO6 | VENET_CAP_ECN)
@@ -268,10 +268,16 @@ call_linkup(struct vbus_venet *v)
 static int
 call_linkdown(struct vbus_venet *v)
 {
+	uint32_t id;
+
 	/* The indices stay where they are, in the link's state (7.8). */
 	unpublish(v);
 	v->cs->up = 0;
 	v->event_held = false;
+	/* What was signalled and not told yet is told now: nothing after we have returned. */
+	for (id = 0; id < VENET_NB_BLOCKS; id++)
+		if (v->block[id] != NULL && v->block[id]->has_signal)
+			vbus_bridge_notify_flush(v->conn->bridge, v->block[id]);
 	settle(v);
 	return 0;
 }
@@ -526,6 +532,7 @@ static const struct vbus_class_ops venet_ops = {
 	.signal = venet_signal_op,
 	.quiesce = venet_quiesce,
 	.rebind = venet_rebind,
+	.telemetry = venet_telemetry,
 };
 
 static struct vbus_class venet_class = {

@@ -215,6 +215,10 @@ void venet_look_del(struct vbus_venet *v);
 /** A receiver is armed and the path has just been published: no frame may lie unseen. */
 void venet_look_armed(struct vbus_venet *v);
 
+/** Entries of /vbus/device,NAME. */
+struct rte_tel_data;
+void venet_telemetry(struct vbus_device *dev, struct rte_tel_data *d);
+
 /* ---- burst functions --------------------------------------------------------------------------- */
 
 uint16_t venet_rx_linear(

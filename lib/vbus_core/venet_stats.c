@@ -2,11 +2,19 @@
  * Copyright(c) 2026 vbus developers
  */
 
+/*
+ * Counters, state and telemetry of a venet. Counters have one writer each, the polling thread of
+ * their direction, with plain adds; whoever reads them takes each one whole (relaxed), and no more.
+ * State is the control side's: lock held. Telemetry: EAL's telemetry thread, with the lock.
+ */
+
 #include "venet_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
-/** Counters have one writer, the polling thread, with plain adds: any thread may look at them. */
+#include <rte_telemetry.h>
+
 static void
 copy_counters(uint64_t *dst, const uint64_t *src, size_t n)
 {
@@ -55,4 +63,58 @@ vbus_venet_info(const struct vbus_venet *v, struct vbus_venet_info *info)
 	info->tx_ring_size = v->ring[VENET_QUEUE_TX].q.count;
 	info->page_ring_size = v->ring[VBUS_VENET_BLOCK_PAGES].q.count;
 	info->event_ring_size = v->ring[VBUS_VENET_BLOCK_EVENTQ].q.count;
+}
+
+/** "rx_packets", and what is dropped are packets: "rx_drop_bad_address_packets". */
+static void
+tel_counter(struct rte_tel_data *d, const char *dir, const char *name, uint64_t value)
+{
+	char key[RTE_TEL_MAX_STRING_LEN];
+
+	snprintf(key, sizeof(key), "%s_%s%s", dir, name,
+		strncmp(name, "drop_", 5) == 0 ? "_packets" : "");
+	vbus_tel_dict_uint(d, key, value);
+}
+
+static void
+tel_state(struct rte_tel_data *d, const struct vbus_venet *v)
+{
+	char mac[RTE_ETHER_ADDR_FMT_SIZE];
+	struct vbus_venet_info info;
+
+	vbus_venet_info(v, &info);
+	rte_ether_format_addr(mac, sizeof(mac), &v->mac);
+	rte_tel_data_add_dict_string(d, "mac", mac);
+	vbus_tel_dict_uint(d, "mtu_bytes", v->mtu);
+	rte_tel_data_add_dict_string(d, "link", info.link_up ? "up" : "down");
+	rte_tel_data_add_dict_string(d, "polled", v->bound && v->ready ? "yes" : "no");
+	rte_tel_data_add_dict_string(d, "rx_sleeping", info.rx_armed ? "yes" : "no");
+	vbus_tel_dict_uint(d, "capabilities_sg", info.sg_bits);
+	vbus_tel_dict_uint(d, "capabilities_eventq", info.eventq_bits);
+	vbus_tel_dict_uint(d, "capabilities_l4ro", info.l4ro_bits);
+	vbus_tel_dict_uint(d, "north_receive_ring_entries", info.rx_ring_size);
+	vbus_tel_dict_uint(d, "north_transmit_ring_entries", info.tx_ring_size);
+	vbus_tel_dict_uint(d, "page_ring_entries", info.page_ring_size);
+	vbus_tel_dict_uint(d, "event_ring_entries", info.event_ring_size);
+	vbus_tel_dict_uint(d, "events_sent", info.nb_events);
+	vbus_tel_dict_uint(d, "bad_event_slots", info.nb_bad_event_slots);
+	vbus_tel_dict_uint(d, "slow_wake_ups", info.nb_relooks);
+	vbus_tel_dict_uint(d, "repeated_signals", info.nb_reinjects);
+}
+
+void
+venet_telemetry(struct vbus_device *dev, struct rte_tel_data *d)
+{
+	const struct vbus_venet *v = dev->priv;
+	struct vbus_venet_rx_stats rx;
+	struct vbus_venet_tx_stats tx;
+
+	tel_state(d, v);
+	vbus_venet_stats(v, 0, &rx, &tx);
+#define TEL_RX(field, name) tel_counter(d, "rx", name, rx.field);
+	VBUS_VENET_RX_STATS(TEL_RX)
+#undef TEL_RX
+#define TEL_TX(field, name) tel_counter(d, "tx", name, tx.field);
+	VBUS_VENET_TX_STATS(TEL_TX)
+#undef TEL_TX
 }

@@ -63,7 +63,7 @@ struct rig {
 	uint32_t sg, evq, l4ro;
 	uint32_t sent; /* frames pushed, ever */
 	/* what south did */
-	unsigned int nb_faults, nb_link, nb_wake, nb_quiesce;
+	unsigned int nb_faults, nb_link, nb_wake, nb_quiesce, nb_flushed;
 	bool link;
 	const char *fault;
 	struct vbus_ctl_timer *timer;

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <rte_telemetry.h>
+
 #include "../core/cu_run.h"
 #include "vbus_ctl.h"
 
@@ -350,6 +352,7 @@ test_quiesce(void)
 	n = r.nb_quiesce;
 	CU_ASSERT_EQUAL(call(VENET_FUNC_LINKDOWN), 0);
 	CU_ASSERT_EQUAL(r.nb_quiesce, n + 1);
+	CU_ASSERT_EQUAL(r.nb_flushed, 3); /* both rings and the event ring: no SHMSIGNAL later */
 	CU_ASSERT_EQUAL(call(VENET_FUNC_LINKDOWN), 0);
 	CU_ASSERT_EQUAL(r.nb_quiesce, n + 1);
 	call(VENET_FUNC_LINKUP);
@@ -585,6 +588,20 @@ test_reinject(void)
 }
 
 static void
+test_telemetry(void)
+{
+	struct rte_tel_data *d = rte_tel_data_alloc();
+
+	rig_up(&r, SG_ALL, 1, 0xf, 8, 1514);
+	CU_ASSERT_EQUAL(rte_tel_data_start_dict(d), 0);
+	r.cls->ops->telemetry(&r.dev, d);
+	/* The dictionary has room for more: nothing was left out. */
+	CU_ASSERT_EQUAL(rte_tel_data_add_dict_string(d, "end", ""), 0);
+	rte_tel_data_free(d);
+	rig_close(&r);
+}
+
+static void
 test_bind(void)
 {
 	struct vbus_venet_user user = {0};
@@ -629,6 +646,7 @@ main(void)
 		{"FLUSHRX", test_flushrx},
 		{"receive interrupt", test_rx_intr},
 		{"repeated signal", test_reinject},
+		{"telemetry", test_telemetry},
 		{"bind", test_bind},
 		{NULL, NULL},
 	};
