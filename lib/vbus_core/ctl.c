@@ -79,7 +79,7 @@ static struct {
 static _Thread_local bool holds_lock;
 static _Thread_local bool is_control;
 
-/* ---- lock ------------------------------------------------------------------------------------- */
+/* ---- lock ------------------------------------------------------------------------------------ */
 
 /* guard held */
 static void
@@ -203,7 +203,7 @@ vbus_ctl_wake(void)
 	pthread_mutex_unlock(&lk.guard);
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------ */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 struct vbus_ctl_fd *
 vbus_ctl_fd_add(int fd, uint32_t events, vbus_ctl_fd_fn fn, void *arg)
@@ -261,7 +261,7 @@ bury(void)
 	}
 }
 
-/* ---- timers ----------------------------------------------------------------------------------- */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 /* The kernel's timer follows the head of the list; it fires in the loop like any descriptor. */
 static void
@@ -343,7 +343,7 @@ timers_run(int fd, uint32_t events, void *arg)
 	timers_program();
 }
 
-/* ---- the loop --------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void
 stop_requested(int fd, uint32_t events, void *arg)

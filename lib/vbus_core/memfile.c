@@ -77,7 +77,7 @@ bucket(struct vbus_memfiles *fs, dev_t dev, ino_t ino)
 	return &fs->buckets[((uint64_t)ino ^ (uint64_t)dev << 4) % VBUS_MEMFILE_BUCKETS];
 }
 
-/* ---- the window ------------------------------------------------------------------------------- */
+/* ---- the window ------------------------------------------------------------------------------ */
 
 static void
 window_open(struct vbus_memfiles *fs, uint64_t start_iova)
@@ -135,7 +135,7 @@ window_clear(uint8_t *va, uint64_t len)
 	mmap(va, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
-/* ---- mapping ---------------------------------------------------------------------------------- */
+/* ---- mapping --------------------------------------------------------------------------------- */
 
 static uint8_t *
 map_fd(uint8_t *at, int fd, const struct file_info *fi, uint64_t offset)

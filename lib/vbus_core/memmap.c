@@ -48,7 +48,7 @@ static const struct vbus_memview empty_view;
 static LIST_HEAD(, vbus_memmap) maps = LIST_HEAD_INITIALIZER(maps);
 static struct vbus_ctl_fd *fault_watch; /* while there are maps */
 
-/* ---- faults ----------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 void
 vbus_memmap_check_faults(void)
@@ -86,7 +86,7 @@ fault_watch_start(void)
 		fault_watch = vbus_ctl_fd_add(vbus_sigbus_fd(), EPOLLIN, on_fault, NULL);
 }
 
-/* ---- views ------------------------------------------------------------------------------------ */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 /* Make extents of the regions; with e == NULL only count them. */
 static uint32_t
@@ -159,7 +159,7 @@ vbus_memmap_view(const struct vbus_memmap *m)
 	return m->view != NULL ? m->view : &empty_view;
 }
 
-/* ---- regions ---------------------------------------------------------------------------------- */
+/* ---- regions --------------------------------------------------------------------------------- */
 
 static void
 region_free(struct vbus_memmap *m, struct region *r)
@@ -301,7 +301,7 @@ vbus_memmap_batch_end(struct vbus_memmap *m)
 	return publish(m);
 }
 
-/* ---- maps ------------------------------------------------------------------------------------- */
+/* ---- maps ------------------------------------------------------------------------------------ */
 
 struct vbus_memmap *
 vbus_memmap_create(const struct vbus_memmap_ops *ops, void *arg, bool identity)

@@ -4,7 +4,7 @@
  * The chained SIGBUS handler and its table of ranges (DECISIONS 18, ADR-0004).
  *
  * Threads: the table is written under the control lock. handler() runs on any thread that touched a
- * page that is gone, lcores included: it only loads atomics and makes two system calls (mmap, write).
+ * page that is gone, lcores included: it loads atomics and makes two system calls (mmap, write).
  * Chunks of the table are never freed, so it needs no lock to walk them.
  *
  * Each slot is a sequence lock: a slot that is being changed cannot be the one the handler looks
@@ -47,7 +47,7 @@ static atomic_int hit_fd = -1;
 static bool installed;
 static struct sigaction old_action; /* written before the handler is installed */
 
-/* ---- in the signal handler -------------------------------------------------------------------- */
+/* ---- in the signal handler ------------------------------------------------------------------- */
 
 struct range {
 	uintptr_t start;
@@ -140,7 +140,7 @@ handler(int sig, siginfo_t *info, void *context)
 	errno = saved;
 }
 
-/* ---- control side ----------------------------------------------------------------------------- */
+/* ---- control side ---------------------------------------------------------------------------- */
 
 static void
 slot_write(struct slot *s, uintptr_t start, size_t len, struct vbus_sigbus_flag *flag)

@@ -85,7 +85,7 @@ vbus_telemetry_unregister_link(const char *name)
 	free(l);
 }
 
-/* ---- pages ------------------------------------------------------------------------------------ */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 /* A part of a list, from an offset until it is full. */
 struct page {
@@ -157,7 +157,7 @@ parse_offset(const char *text, uint64_t *offset)
 	return *end == '\0' && errno == 0;
 }
 
-/* ---- details ---------------------------------------------------------------------------------- */
+/* ---- details --------------------------------------------------------------------------------- */
 
 static void
 add_bool(struct rte_tel_data *d, const char *name, bool v)
@@ -231,7 +231,7 @@ add_device(struct rte_tel_data *d, struct vbus_device *dev)
 		dev->cls->ops->telemetry(dev, d);
 }
 
-/* ---- commands: control lock held, d is a dictionary ------------------------------------------- */
+/* ---- commands: control lock held, d is a dictionary ------------------------------------------ */
 
 static int
 tel_list(const char *params, struct rte_tel_data *d)

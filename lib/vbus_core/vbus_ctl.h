@@ -53,9 +53,9 @@ void vbus_ctl_fd_del(struct vbus_ctl_fd *w);
 
 /** A one-shot timer; embed it, zero-initialised is idle. */
 struct vbus_ctl_timer {
-	uint64_t due_ns; /**< CLOCK_MONOTONIC */
+	uint64_t due_ns;		      /**< CLOCK_MONOTONIC */
 	void (*fn)(struct vbus_ctl_timer *t); /**< control thread, control lock held */
-	struct vbus_ctl_timer *next; /**< sorted list of the armed ones */
+	struct vbus_ctl_timer *next;	      /**< sorted list of the armed ones */
 	bool armed;
 };
 

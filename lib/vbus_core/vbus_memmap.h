@@ -48,8 +48,8 @@ struct vbus_memcache {
 };
 
 /** Slow part of vbus_memview_ptr(): binary search; updates the cache. NULL: not (wholly) mapped writable. */
-void *vbus_memview_find(const struct vbus_memview *v, struct vbus_memcache *c, uint64_t iova,
-	uint64_t len);
+void *vbus_memview_find(
+	const struct vbus_memview *v, struct vbus_memcache *c, uint64_t iova, uint64_t len);
 
 /**
  * North address to pointer. [iova, iova+len) must lie in one writable extent.
@@ -109,8 +109,8 @@ int vbus_memmap_add(struct vbus_memmap *m, uint64_t iova, uint64_t len, int fd, 
 /** The same, but @p fd stays the caller's in every case. */
 int vbus_memmap_add_borrowed(struct vbus_memmap *m, uint64_t iova, uint64_t len, int fd,
 	uint64_t offset, uint32_t flags);
-#define VBUS_MEM_READ  1u
-#define VBUS_MEM_WRITE 2u
+#define VBUS_MEM_READ	     1u
+#define VBUS_MEM_WRITE	     2u
 #define VBUS_MEM_MAX_REGIONS 65535u
 
 /**

@@ -51,7 +51,7 @@ struct vbus_null {
 	struct vbus_ctl_fd *kick_watch;
 };
 
-/* ---- the connector's operations: what the bridge and its bus ask of the medium ----------------- */
+/* ---- the connector's operations: what the bridge and its bus ask of the medium --------------- */
 
 static void
 null_irq(void *arg)
@@ -108,7 +108,7 @@ vbus_connector_null(struct vbus_bus *bus)
 	return ret;
 }
 
-/* ---- north's end: what the medium brings to the bridge ---------------------------------------- */
+/* ---- north's end: what the medium brings to the bridge --------------------------------------- */
 
 static void
 null_kicked(int fd, uint32_t events, void *arg)

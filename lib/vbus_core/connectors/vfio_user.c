@@ -75,7 +75,7 @@ struct vu {
 	struct vbus_log_limit log_limit;
 };
 
-/* ---- memory ----------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* Publish what was mapped: before anything else may look into north's memory. */
 static void
@@ -141,7 +141,7 @@ vu_dma_unmap(void *arg, uint64_t first, uint64_t last)
 	return 0;
 }
 
-/* ---- interrupts ------------------------------------------------------------------------------- */
+/* ---- interrupts ------------------------------------------------------------------------------ */
 
 static void
 vu_trigger(struct vu *u, enum vu_irq i)
@@ -243,7 +243,7 @@ vu_set_irqs(void *arg, const struct vfu_set_irqs *set)
 	}
 }
 
-/* ---- registers -------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 static int
 vu_region_info(void *arg, uint32_t index, struct vfu_region_info *info)
@@ -351,7 +351,7 @@ vu_kicked(int fd, uint32_t events, void *arg)
 		vbus_bridge_kick(u->bus->bridge);
 }
 
-/* ---- session ---------------------------------------------------------------------------------- */
+/* ---- session --------------------------------------------------------------------------------- */
 
 static void
 vu_closed(void *arg, int reason, const char *why)
@@ -501,7 +501,7 @@ vu_listen_event(int fd, uint32_t events, void *arg)
 			u->bus->name, vfu_listen_path(u->listener), strerror(-ret));
 }
 
-/* ---- connector -------------------------------------------------------------------------------- */
+/* ---- connector ------------------------------------------------------------------------------- */
 
 /* Never from within a client's call: nothing that a call runs drops a bus. */
 static void

@@ -51,7 +51,7 @@ cleanup(void)
 	return rmdir(dir); /* fails when a socket file was left behind */
 }
 
-/* ---- a client that waits ---------------------------------------------------------------------- */
+/* ---- a client that waits --------------------------------------------------------------------- */
 
 struct peer {
 	struct vfu_client *c;
@@ -230,7 +230,7 @@ bridge_call(struct peer *p, uint32_t vector, uint64_t datap, uint32_t len)
 	return (int32_t)p->value;
 }
 
-/* ---- vfio-user -------------------------------------------------------------------------------- */
+/* ---- vfio-user ------------------------------------------------------------------------------- */
 
 static struct vbus_bus *
 serve(const char *name)
@@ -592,7 +592,7 @@ test_clients(void)
 	vfu_client_free(a.c);
 }
 
-/* ---- null ------------------------------------------------------------------------------------- */
+/* ---- null ------------------------------------------------------------------------------------ */
 
 struct north {
 	int nb_irqs;

@@ -32,7 +32,7 @@
 
 static int sock = -1;
 
-/* ---- a class that only has to exist ----------------------------------------------------------- */
+/* ---- a class that only has to exist ---------------------------------------------------------- */
 
 static int
 fake_create(struct vbus_device *dev, const void *args)
@@ -62,7 +62,7 @@ static const struct vbus_class_ops fake_ops = {
 };
 static struct vbus_class fake_class = {.name = "fake", .type = "fake-device", .ops = &fake_ops};
 
-/* ---- the socket ------------------------------------------------------------------------------- */
+/* ---- the socket ------------------------------------------------------------------------------ */
 
 static char banner[2048];
 static size_t answer_len;
@@ -126,7 +126,7 @@ num(json_t *o, const char *key)
 	return json_is_integer(v) ? json_integer_value(v) : -1;
 }
 
-/* ---- tests ------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void
 test_list_empty(void)
