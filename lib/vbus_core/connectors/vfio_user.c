@@ -344,10 +344,15 @@ vu_kicked(int fd, uint32_t events, void *arg)
 	struct vu *u = arg;
 	uint64_t kicks;
 	struct iovec iov = {.iov_base = &kicks, .iov_len = sizeof(kicks)};
+	ssize_t n;
 
 	(void)events;
-	/* The client has this descriptor too and could have made it block, and emptied it. */
-	if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == (ssize_t)sizeof(kicks))
+	/* The client has this descriptor too and could have made it block, and emptied it. Kernels
+	 * before 5.8 know no other way. */
+	n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = read(fd, &kicks, sizeof(kicks));
+	if (n == (ssize_t)sizeof(kicks))
 		vbus_bridge_kick(u->bus->bridge);
 }
 
