@@ -32,6 +32,8 @@ enum {
 	SG_BAD
 };
 
+_Static_assert(sizeof(struct venet_sg) == VENET_SG_IOV_OFFSET, "iovs follow the head");
+
 /** Most bytes of a descriptor that south looks at. */
 static inline uint64_t
 sg_bytes(const struct vbus_ioq_entry *e)
@@ -112,31 +114,34 @@ static __rte_always_inline int
 read_descriptor(struct venet_rxq *q, const struct venet_path *p, struct sg_burst *b, uint32_t i,
 	struct venet_piece *piece)
 {
-	struct venet_iov iov[VENET_IOV_MAX];
+	/* As on the wire: one copy of constant size does for most frames. */
+	struct {
+		struct venet_sg sg;
+		struct venet_iov iov[VENET_IOV_MAX];
+	} c;
 	struct venet_frame *f = &b->f[i];
-	struct venet_sg sg;
 
 	f->nb_pieces = 0;
 	if (unlikely(b->e[i].len < VENET_SG_SIZE(1)))
 		return SG_BAD;
-	if (unlikely(copy_descriptor(q, p, b, i, &sg, 0, sizeof(sg)) < 0))
+	if (unlikely(copy_descriptor(q, p, b, i, &c, 0, VENET_SG_SIZE(1)) < 0))
 		return SG_BAD_ADDR;
-	if (unlikely(sg.count == 0 || sg.count > VENET_IOV_MAX ||
-		     VENET_SG_SIZE(sg.count) > b->e[i].len))
+	if (unlikely(c.sg.count == 0 || c.sg.count > VENET_IOV_MAX ||
+		     VENET_SG_SIZE(c.sg.count) > b->e[i].len))
 		return SG_BAD;
-	if (unlikely(copy_descriptor(q, p, b, i, iov, VENET_SG_IOV_OFFSET,
-			     sg.count * (uint32_t)sizeof(iov[0])) < 0))
+	if (c.sg.count > 1 && unlikely(copy_descriptor(q, p, b, i, &c.iov[1], VENET_SG_SIZE(1),
+					       (c.sg.count - 1) * (uint32_t)sizeof(c.iov[0])) < 0))
 		return SG_BAD_ADDR;
-	if (unlikely(sg.len - VENET_FRAME_MIN > VENET_FRAME_MAX_VLAN - VENET_FRAME_MIN))
+	if (unlikely(c.sg.len - VENET_FRAME_MIN > VENET_FRAME_MAX_VLAN - VENET_FRAME_MIN))
 		return SG_BAD_LEN;
-	f->len = sg.len;
-	f->o.flags = sg.flags;
-	f->o.csum_start = sg.csum.start;
-	f->o.csum_offset = sg.csum.offset;
-	f->o.gso_type = sg.gso.type;
-	f->o.gso_hdrlen = sg.gso.hdrlen;
-	f->o.gso_size = sg.gso.size;
-	return check_pieces(q, p, f, piece, iov, sg.count);
+	f->len = c.sg.len;
+	f->o.flags = c.sg.flags;
+	f->o.csum_start = c.sg.csum.start;
+	f->o.csum_offset = c.sg.csum.offset;
+	f->o.gso_type = c.sg.gso.type;
+	f->o.gso_hdrlen = c.sg.gso.hdrlen;
+	f->o.gso_size = c.sg.gso.size;
+	return check_pieces(q, p, f, piece, c.iov, c.sg.count);
 }
 
 /** Read as many of the n descriptors as there is room for their fragments. @return how many */
