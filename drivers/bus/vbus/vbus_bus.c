@@ -336,10 +336,6 @@ bus_probe(void)
 	probed = true;
 	if (TAILQ_EMPTY(&vbus_links))
 		return ret;
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-		BUS_LOG(ERR, "links belong to the primary process: none is started here");
-		return -ENOTSUP;
-	}
 	/* All at once, then one wait for all of them: peers answer in parallel. */
 	TAILQ_FOREACH (link, &vbus_links, next) {
 		err = vbus_link_start(link);

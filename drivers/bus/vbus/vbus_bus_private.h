@@ -313,6 +313,7 @@ struct rte_vbus_link {
 
 	enum vbus_link_state state;
 	uint32_t session; /* counts connections; 0 before the first */
+	bool changing;	  /* a thread starts or stops it */
 	bool stopping;
 	bool working;	  /* the worker is in vbus_dev_work() */
 	bool not_working; /* !working, for vbus_ctl_wait() */

@@ -35,6 +35,9 @@
 /* Devices that are not announced again so long after QREG are gone (DECISIONS 13). */
 #define RETURN_NS (1000 * VBUS_NS_PER_MS)
 
+/* How long a link that is detached waits for callbacks of its devices. */
+#define STOP_WAIT_NS (10000 * VBUS_NS_PER_MS)
+
 struct vbus_links vbus_links = TAILQ_HEAD_INITIALIZER(vbus_links);
 
 /* What a started link is bound to: EAL detaches only what has a driver. */
@@ -317,18 +320,39 @@ link_release(struct rte_vbus_link *link)
 	link->shared = NULL;
 }
 
-int
-vbus_link_start(struct rte_vbus_link *link)
+/* One thread at a time starts or stops a link; callbacks of drivers may try to from within. */
+static int
+link_claim(struct rte_vbus_link *link)
 {
-	char err[160] = "";
+	int ret = -EBUSY;
+
+	vbus_ctl_lock();
+	if (!link->changing) {
+		link->changing = true;
+		ret = 0;
+	}
+	vbus_ctl_unlock();
+	return ret;
+}
+
+static void
+link_unclaim(struct rte_vbus_link *link)
+{
+	vbus_ctl_lock();
+	link->changing = false;
+	vbus_ctl_unlock();
+}
+
+/* Lock NOT held, the link is claimed and idle. */
+static int
+link_begin(struct rte_vbus_link *link, char *err, size_t err_size)
+{
 	int ret;
 
-	if (link->state != VBUS_LINK_IDLE)
-		return 0;
 	link->ops = link->args.kind == VBUS_LINK_NULL ? &vbus_link_null_ops : &vbus_link_socket_ops;
 	ret = vbus_ctl_get();
 	if (ret != 0)
-		goto err;
+		return ret;
 	ret = vbus_memory_get();
 	if (ret != 0)
 		goto err_ctl;
@@ -339,7 +363,7 @@ vbus_link_start(struct rte_vbus_link *link)
 	link->stopping = false;
 	link->retry_ms = RETRY_FIRST_MS;
 	link->reason[0] = '\0';
-	ret = link->ops->start(link, err, sizeof(err));
+	ret = link->ops->start(link, err, err_size);
 	if (ret == 0) {
 		link->device.driver = &link_driver;
 		vbus_link_tel_add(link);
@@ -353,8 +377,27 @@ err_release:
 	vbus_memory_put();
 err_ctl:
 	vbus_ctl_put();
-err:
-	BUS_LOG(ERR, "%s: %s", link->full_name, err[0] != '\0' ? err : strerror(-ret));
+	return ret;
+}
+
+int
+vbus_link_start(struct rte_vbus_link *link)
+{
+	char err[160] = "";
+	int ret;
+
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
+		BUS_LOG(ERR, "%s: links belong to the primary process", link->full_name);
+		return -ENOTSUP;
+	}
+	ret = link_claim(link);
+	if (ret != 0)
+		return ret;
+	if (link->state == VBUS_LINK_IDLE)
+		ret = link_begin(link, err, sizeof(err));
+	if (ret != 0)
+		BUS_LOG(ERR, "%s: %s", link->full_name, err[0] != '\0' ? err : strerror(-ret));
+	link_unclaim(link);
 	return ret;
 }
 
@@ -363,6 +406,9 @@ vbus_link_wait(struct rte_vbus_link *link, uint64_t deadline_ns)
 {
 	uint64_t now;
 
+	/* The worker would wait for itself: devices are plugged when it has returned. */
+	if (vbus_ctl_in_worker())
+		return;
 	vbus_ctl_lock();
 	while (!link->settled && (now = vbus_ctl_now_ns()) < deadline_ns)
 		if (vbus_ctl_wait(&link->settled, deadline_ns - now) == -EDEADLK)
@@ -370,38 +416,74 @@ vbus_link_wait(struct rte_vbus_link *link, uint64_t deadline_ns)
 	vbus_ctl_unlock();
 }
 
+/* Nobody works on the link's devices any more. */
+static int
+link_quiet(struct rte_vbus_link *link)
+{
+	uint64_t deadline = vbus_ctl_now_ns() + STOP_WAIT_NS;
+	uint64_t now;
+	int ret = 0;
+
+	vbus_ctl_lock();
+	link->stopping = true;
+	while (link->working && ret == 0) {
+		now = vbus_ctl_now_ns();
+		if (now < deadline)
+			vbus_ctl_wait(&link->not_working, deadline - now);
+		else
+			ret = -EBUSY; /* a callback of the application that does not return */
+	}
+	vbus_ctl_unlock();
+	return ret;
+}
+
+/* Lock NOT held, the link is claimed and runs. */
+static int
+link_end(struct rte_vbus_link *link)
+{
+	int ret = link_quiet(link);
+
+	if (ret == 0)
+		ret = vbus_dev_remove_all(link);
+	vbus_ctl_lock();
+	if (ret != 0) {
+		link->stopping = false;
+		vbus_link_work(link); /* what was put off */
+		vbus_ctl_unlock();
+		return ret;
+	}
+	vbus_link_tel_del(link);
+	link_reset(link);
+	vbus_ctl_timer_cancel(&link->retry_timer);
+	link->ops->stop(link);
+	link->state = VBUS_LINK_IDLE;
+	link->device.driver = NULL;
+	vbus_ctl_job_cancel(&link->job);
+	vbus_ctl_unlock();
+	/* A job that began before the reset may still look at the link. */
+	vbus_ctl_job_flush();
+	link_release(link);
+	vbus_memory_put();
+	vbus_ctl_put();
+	return 0;
+}
+
 int
 vbus_link_stop(struct rte_vbus_link *link)
 {
 	int ret;
 
-	if (link->state != VBUS_LINK_IDLE) {
-		vbus_ctl_lock();
-		link->stopping = true;
-		while (link->working && !vbus_ctl_in_worker())
-			vbus_ctl_wait(&link->not_working, RTE_VBUS_DROP_MS * VBUS_NS_PER_MS);
-		vbus_ctl_unlock();
-		ret = vbus_dev_remove_all(link);
-		if (ret != 0) {
-			link->stopping = false;
-			return ret;
-		}
-		vbus_ctl_lock();
-		vbus_link_tel_del(link);
-		link_reset(link);
-		vbus_ctl_timer_cancel(&link->retry_timer);
-		link->ops->stop(link);
-		link->state = VBUS_LINK_IDLE;
-		link->device.driver = NULL;
-		/* reset marks devices and with them the worker's job: there is none left */
-		vbus_ctl_job_cancel(&link->job);
-		vbus_ctl_unlock();
-		/* A job that began before the reset may still look at the link. */
-		if (!vbus_ctl_in_worker())
-			vbus_ctl_job_flush();
-		link_release(link);
-		vbus_memory_put();
-		vbus_ctl_put();
+	/* Threads do not end from within; and a callback runs for one of the devices. */
+	if (vbus_ctl_in_worker() || vbus_ctl_in_control())
+		return -EBUSY;
+	ret = link_claim(link);
+	if (ret != 0)
+		return ret;
+	if (link->state != VBUS_LINK_IDLE)
+		ret = link_end(link);
+	if (ret != 0) {
+		link_unclaim(link);
+		return ret;
 	}
 	vbus_ctl_lock();
 	TAILQ_REMOVE(&vbus_links, link, next);

@@ -19,6 +19,7 @@
 
 struct rig_counts rig_north_counts;
 _Atomic int rig_probe_result;
+void (*rig_probe_hook)(struct rte_vbus_device *dev);
 
 static char dir[] = "/tmp/vbus-bus-XXXXXX";
 
@@ -141,7 +142,8 @@ static int
 north_probe(struct rte_vbus_driver *drv, struct rte_vbus_device *dev)
 {
 	(void)drv;
-	(void)dev;
+	if (rig_probe_hook != NULL)
+		rig_probe_hook(dev);
 	rig_north_counts.probe++;
 	return rig_probe_result;
 }

@@ -50,6 +50,8 @@ struct rig_counts {
 extern struct rig_counts rig_north_counts;
 extern struct rte_vbus_driver rig_driver;
 extern _Atomic int rig_probe_result; /* what probe() answers */
+/* Runs in probe(), as an application's callback of the NEW event would. */
+extern void (*rig_probe_hook)(struct rte_vbus_device *dev);
 
 /* Start EAL with these arguments after the usual ones. 0 or -1. */
 int rig_eal(int nb, const char **args);

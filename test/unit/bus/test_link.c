@@ -322,6 +322,35 @@ test_lost_and_back(void)
 	CU_ASSERT_TRUE(rte_vbus_present(na));
 }
 
+/* An application that attaches and detaches from within a callback: refused, and nobody hangs. */
+static _Atomic int hook_answers;
+
+static void
+hook_attach(struct rte_vbus_device *dev)
+{
+	if (rte_dev_probe(dev->device.name) != 0)
+		hook_answers += 1;
+	if (rte_eal_hotplug_remove("vbus", "vbus:t") != 0)
+		hook_answers += 10;
+	if (rte_dev_probe(rig_devargs("t", "T")) == 0) /* it is there */
+		hook_answers += 100;
+}
+
+static void
+test_callback_attaches(void)
+{
+	struct rig_south *s;
+
+	rig_probe_hook = hook_attach;
+	s = rig_device(bus, "hook");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	CU_ASSERT_TRUE(rig_wait_bound("vbus:t.hook", true));
+	CU_ASSERT_EQUAL(hook_answers, 111);
+	rig_probe_hook = NULL;
+	rig_device_drop(s);
+	CU_ASSERT_TRUE(rig_wait_gone("vbus:t.hook"));
+}
+
 /* A link whose peer comes later, and more than one of the same peer. */
 static void
 test_peer_comes_later(void)
@@ -432,6 +461,7 @@ main(void)
 		{"dropped, and taken away", test_dropped},
 		{"detach and attach", test_detach},
 		{"peer lost and back", test_lost_and_back},
+		{"callback that attaches", test_callback_attaches},
 		{"peer comes later", test_peer_comes_later},
 		{"iterate", test_iterate},
 		{"foreign memory", test_dma},
