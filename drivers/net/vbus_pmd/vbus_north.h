@@ -351,6 +351,7 @@ void north_rxq_info(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_rxq_in
 void north_txq_info(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_txq_info *info);
 int north_rx_burst_mode(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_burst_mode *mode);
 int north_tx_burst_mode(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_burst_mode *mode);
+int north_monitor_addr(void *rxq, struct rte_power_monitor_cond *cond);
 vbus_queue_count_t north_rx_queue_count(void *rxq);
 int north_tx_queue_count(void *txq);
 int north_rx_desc_status(void *rxq, uint16_t offset);

@@ -287,6 +287,7 @@ static const struct eth_dev_ops north_ops = {
 	.rx_queue_intr_enable = north_rx_intr_enable,
 	.rx_queue_intr_disable = north_rx_intr_disable,
 	.tx_done_cleanup = north_tx_done_cleanup,
+	.get_monitor_addr = north_monitor_addr,
 	.eth_dev_priv_dump = north_priv_dump,
 };
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include <rte_malloc.h>
+#include <rte_power_intrinsics.h>
 
 /* ---- setup, release ------------------------------------------------------------------------------ */
 
@@ -199,6 +200,29 @@ north_tx_burst_mode(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_burst_
 
 	(void)qid;
 	snprintf(mode->info, sizeof(mode->info), "%s", names[p->linked ? p->s.tx : NORTH_TX_OFF]);
+	return 0;
+}
+
+/* ---- power ------------------------------------------------------------------------------------- */
+
+/* A core may sleep until the next entry's ownership byte changes; it looks at the byte first. */
+static int
+monitor_done(const uint64_t value, const uint64_t arg[RTE_POWER_MONITOR_OPAQUE_SZ])
+{
+	(void)arg;
+	return value == IOQ_SOWN_NORTH ? -1 : 0;
+}
+
+int
+north_monitor_addr(void *rxq, struct rte_power_monitor_cond *cond)
+{
+	const struct north_rxq *q = rxq;
+
+	if (atomic_load_explicit(&q->path, memory_order_acquire) == NORTH_RX_OFF)
+		return -ENOLINK; /* nothing to wait for: the caller goes on polling */
+	cond->addr = &q->ring.desc[q->ring.head].sown;
+	cond->size = sizeof(q->ring.desc[0].sown);
+	cond->fn = monitor_done;
 	return 0;
 }
 

@@ -11,6 +11,9 @@
  */
 #include "vbus_north.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include <rte_mempool.h>
 
 struct sg_slot {
@@ -87,27 +90,67 @@ sg_bounce(struct north_txq *q, struct sg_slot *s, const struct rte_mbuf *m, uint
 	return (int)n;
 }
 
+/* What a frame asks for, and what has to change in a copy of it. */
+struct sg_work {
+	struct vbus_offload o;
+	bool copy; /**< the headers are shared with another mbuf: patches go into a copy */
+	struct vbus_offload_plan plan;
+};
+
 /* What the TX flags ask for, for this south. False: drop, counted. */
 static bool
-sg_offload(struct north_txq *q, struct rte_mbuf *m, struct vbus_offload *o)
+sg_offload(struct north_txq *q, struct rte_mbuf *m, struct sg_work *w)
 {
-	if (vbus_offload_from_tx(m, o) != 0) {
+	const struct vbus_offload *o = &w->o;
+	int ret = vbus_offload_from_tx(m, &w->o);
+
+	if (ret == -EROFS) {
+		ret = vbus_offload_plan_tx(m, true, &w->plan);
+		w->o = w->plan.o;
+		w->copy = true;
+	}
+	if (ret != 0) {
 		q->stats.drop_offload++;
 		return false;
 	}
-	if (o->flags & VENET_SG_FLAG_GSO) {
-		bool granted = o->gso_type == VENET_GSO_TYPE_TCPV4   ? q->tso4
-			       : o->gso_type == VENET_GSO_TYPE_TCPV6 ? q->tso6
-								     : false;
-		if (!granted) {
-			q->stats.drop_tso++;
-			return false;
-		}
-		q->stats.tso++;
-	} else if (o->flags & VENET_SG_FLAG_NEEDS_CSUM) {
-		q->stats.csum++;
+	if ((o->flags & VENET_SG_FLAG_GSO) == 0) {
+		q->stats.csum += (o->flags & VENET_SG_FLAG_NEEDS_CSUM) != 0;
+		return true;
 	}
+	if (!(o->gso_type == VENET_GSO_TYPE_TCPV4 && q->tso4) &&
+		!(o->gso_type == VENET_GSO_TYPE_TCPV6 && q->tso6)) {
+		q->stats.drop_tso++;
+		return false;
+	}
+	q->stats.tso++;
 	return true;
+}
+
+/* The frame's bytes as iovs, where they lie or copied. As sg_frame(), with the number of iovs. */
+static inline int
+sg_bytes(struct north_txq *q, struct sg_slot *s, struct rte_mbuf *m, const struct sg_work *w,
+	uint64_t *cookie)
+{
+	int n = 0;
+
+	if (likely(!w->copy))
+		n = (int)sg_chain(q, s, m);
+	if (likely(n > 0))
+		return n;
+	n = sg_bounce(q, s, m, cookie);
+	if (n == -ENOBUFS)
+		q->stats.bounce_full++;
+	if (n == -EMSGSIZE)
+		q->stats.drop_size++;
+	/* Headers lie in the first slot: both are longer than they can be. */
+	for (uint32_t i = 0; n > 0 && w->copy && i < w->plan.nb_patches; i++) {
+		const struct vbus_offload_patch *p = &w->plan.patch[i];
+
+		if (p->off + sizeof(p->val) <= q->bounce_len)
+			memcpy(q->bounce_base + (*cookie >> 1) * q->bounce_len + p->off, &p->val,
+				sizeof(p->val));
+	}
+	return n;
 }
 
 /* One frame into the slot and the entry. As tx_linear_slow(): 1, 0 dropped, -ENOBUFS later. */
@@ -115,39 +158,33 @@ static inline int
 sg_frame(struct north_txq *q, struct rte_mbuf *m, uint32_t idx, struct vbus_ioq_entry *e)
 {
 	struct sg_slot *s = sg_slot_at(q, idx);
-	struct vbus_offload o = {0};
+	struct sg_work w;
 	int n;
 
 	if (unlikely(m->pkt_len < NORTH_FRAME_MIN || m->pkt_len > VENET_FRAME_MAX_VLAN)) {
 		q->stats.drop_len++;
 		goto drop;
 	}
-	if ((m->ol_flags & VBUS_OFFLOAD_TX_FLAGS) != 0 && !sg_offload(q, m, &o))
+	w.copy = false;
+	w.o = (struct vbus_offload){0};
+	if ((m->ol_flags & VBUS_OFFLOAD_TX_FLAGS) != 0 && !sg_offload(q, m, &w))
 		goto drop;
-	e->len = m->pkt_len; /* for the byte counter; what south gets is set below */
 	e->cookie = (uintptr_t)m;
-	n = (int)sg_chain(q, s, m);
-	if (unlikely(n == 0)) {
-		n = sg_bounce(q, s, m, &e->cookie);
-		if (n == -ENOBUFS) {
-			q->stats.bounce_full++;
-			return n;
-		}
-		if (n < 0) {
-			q->stats.drop_size++;
-			goto drop;
-		}
-	}
+	n = sg_bytes(q, s, m, &w, &e->cookie);
+	if (unlikely(n == -ENOBUFS))
+		return n;
+	if (unlikely(n < 0))
+		goto drop;
 	q->stats.multi_seg += n > 1;
-	q->stats.bytes += e->len;
+	q->stats.bytes += m->pkt_len;
 	vbus_peer_store64(&s->head.cookie, idx);
-	vbus_peer_store32(&s->head.flags, o.flags);
-	vbus_peer_store32(&s->head.len, (uint32_t)e->len);
-	vbus_peer_store16(&s->head.csum.start, o.csum_start);
-	vbus_peer_store16(&s->head.csum.offset, o.csum_offset);
-	vbus_peer_store8(&s->head.gso.type, o.gso_type);
-	vbus_peer_store16(&s->head.gso.hdrlen, o.gso_hdrlen);
-	vbus_peer_store16(&s->head.gso.size, o.gso_size);
+	vbus_peer_store32(&s->head.flags, w.o.flags);
+	vbus_peer_store32(&s->head.len, m->pkt_len);
+	vbus_peer_store16(&s->head.csum.start, w.o.csum_start);
+	vbus_peer_store16(&s->head.csum.offset, w.o.csum_offset);
+	vbus_peer_store8(&s->head.gso.type, w.o.gso_type);
+	vbus_peer_store16(&s->head.gso.hdrlen, w.o.gso_hdrlen);
+	vbus_peer_store16(&s->head.gso.size, w.o.gso_size);
 	vbus_peer_store32(&s->head.count, (uint32_t)n);
 	e->ptr = q->sg_ptr + (uint64_t)idx * NORTH_TX_SLOT;
 	e->len = VENET_SG_SIZE((uint32_t)n);

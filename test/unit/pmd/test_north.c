@@ -613,6 +613,7 @@ test_rx_interrupt(void)
 static void
 test_descriptors(void)
 {
+	struct rte_power_monitor_cond cond = {0};
 	struct rte_mbuf *m[8];
 	uint8_t buf[2048];
 
@@ -621,8 +622,11 @@ test_descriptors(void)
 	CU_ASSERT_EQUAL(rte_eth_rx_queue_count(rig.port, 0), 0);
 	CU_ASSERT_EQUAL(rte_eth_rx_descriptor_status(rig.port, 0, 0), RTE_ETH_RX_DESC_AVAIL);
 	CU_ASSERT_EQUAL(rte_eth_rx_descriptor_status(rig.port, 0, 64), -EINVAL);
+	CU_ASSERT_EQUAL(rte_eth_get_monitor_addr(rig.port, 0, &cond), 0);
+	CU_ASSERT_EQUAL(cond.fn(*(volatile uint8_t *)cond.addr, cond.opaque), 0);
 	for (int i = 0; i < 3; i++)
 		CU_ASSERT_TRUE(rig_give(64, 1));
+	CU_ASSERT_EQUAL(cond.fn(*(volatile uint8_t *)cond.addr, cond.opaque), -1);
 	CU_ASSERT_EQUAL(rte_eth_rx_queue_count(rig.port, 0), 3);
 	CU_ASSERT_EQUAL(rte_eth_rx_descriptor_status(rig.port, 0, 2), RTE_ETH_RX_DESC_DONE);
 	CU_ASSERT_EQUAL(rte_eth_rx_descriptor_status(rig.port, 0, 3), RTE_ETH_RX_DESC_AVAIL);
@@ -638,6 +642,7 @@ test_descriptors(void)
 	rig_lost();
 	CU_ASSERT_EQUAL(rte_eth_rx_queue_count(rig.port, 0), 0);
 	CU_ASSERT_EQUAL(rte_eth_rx_descriptor_status(rig.port, 0, 0), RTE_ETH_RX_DESC_UNAVAIL);
+	CU_ASSERT_TRUE(rte_eth_get_monitor_addr(rig.port, 0, &cond) < 0);
 	rig_remove();
 }
 

@@ -175,6 +175,19 @@ test_tx_offloads(void)
 	CU_ASSERT_EQUAL(xstat("tx_q0_tso_packets"), 1);
 	CU_ASSERT_EQUAL(xstat("tx_q0_packets_copied"), 0);
 
+	/* Headers that belong to somebody else as well are not touched: completed in a copy. */
+	m = tcp_frame(500);
+	m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM;
+	rte_mbuf_refcnt_update(m, 1);
+	CU_ASSERT_EQUAL(rte_eth_tx_burst(rig.port, 0, &m, 1), 1);
+	CU_ASSERT_TRUE_FATAL(take_sg(&sg));
+	CU_ASSERT_EQUAL(sg.head.flags, VENET_SG_FLAG_NEEDS_CSUM);
+	CU_ASSERT_EQUAL(rte_raw_cksum(frame + 14, 20), 0xffff);
+	CU_ASSERT_EQUAL(rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14)->hdr_checksum, 0);
+	CU_ASSERT_EQUAL(xstat("tx_q0_packets_copied"), 1);
+	CU_ASSERT_EQUAL(rte_mbuf_refcnt_read(m), 1);
+	rte_pktmbuf_free(m);
+
 	/* The peer comes back with less: what it cannot do is dropped with its reason, or done here. */
 	rig_lost();
 	rig.sg = 0;
