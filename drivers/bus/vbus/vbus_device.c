@@ -280,6 +280,7 @@ device_release(struct vbus_dev *d)
 	vbus_ctl_wake();
 }
 
+/* Control lock held on entry and return, released for the driver. */
 static int
 device_probe(struct vbus_dev *d)
 {
@@ -291,7 +292,9 @@ device_probe(struct vbus_dev *d)
 		return -ENODEV;
 	}
 	d->pub.driver = drv;
+	vbus_ctl_unlock();
 	ret = drv->probe(drv, &d->pub);
+	vbus_ctl_lock();
 	if (ret != 0) {
 		d->pub.driver = NULL;
 		ret = ret > 0 ? -EIO : ret;
@@ -303,11 +306,15 @@ device_probe(struct vbus_dev *d)
 	return 0;
 }
 
+/* As device_probe(). */
 static int
 device_remove(struct vbus_dev *d)
 {
-	int ret = d->pub.driver->remove(&d->pub);
+	int ret;
 
+	vbus_ctl_unlock();
+	ret = d->pub.driver->remove(&d->pub);
+	vbus_ctl_lock();
 	if (ret != 0) {
 		BUS_LOG(ERR, "%s: driver %s does not let it go: %s", d->pub.full_name,
 			d->pub.driver->driver.name, strerror(ret < 0 ? -ret : ret));
@@ -316,6 +323,17 @@ device_remove(struct vbus_dev *d)
 	d->pub.device.driver = NULL;
 	d->pub.driver = NULL;
 	return 0;
+}
+
+/* The same for callbacks that cannot fail; drivers may leave them out. */
+static void
+device_tell(struct vbus_dev *d, void (*fn)(struct rte_vbus_device *dev))
+{
+	if (fn == NULL)
+		return;
+	vbus_ctl_unlock();
+	fn(&d->pub);
+	vbus_ctl_lock();
 }
 
 enum device_step {
@@ -365,18 +383,16 @@ device_step(struct vbus_dev *d, enum device_step step)
 	else if (step == STEP_LOST)
 		d->applied = 0;
 	d->told |= step == STEP_DROPPED;
-	vbus_ctl_unlock();
 	if (step == STEP_PROBE)
 		ret = device_probe(d);
-	else if (step == STEP_LOST && dev->driver->lost != NULL)
-		dev->driver->lost(dev);
-	else if (step == STEP_BACK && dev->driver->back != NULL)
-		dev->driver->back(dev);
+	else if (step == STEP_LOST)
+		device_tell(d, dev->driver->lost);
+	else if (step == STEP_BACK)
+		device_tell(d, dev->driver->back);
 	else if (step == STEP_DROPPED)
-		dev->driver->dropped(dev);
+		device_tell(d, dev->driver->dropped);
 	else if (step == STEP_REMOVE)
 		ret = device_remove(d);
-	vbus_ctl_lock();
 	if (step == STEP_PROBE && ret != 0) {
 		d->applied = 0;
 		d->failed = d->session != 0; /* else the peer's loss may be the reason */
@@ -490,11 +506,8 @@ vbus_dev_unplug(struct vbus_dev *d)
 	ret = device_acquire(d);
 	if (ret != 0)
 		goto out;
-	if (d->pub.driver != NULL) {
-		vbus_ctl_unlock();
+	if (d->pub.driver != NULL)
 		ret = device_remove(d);
-		vbus_ctl_lock();
-	}
 	if (ret == 0) {
 		d->detached = true;
 		d->applied = 0;
@@ -519,12 +532,8 @@ vbus_dev_remove_all(struct rte_vbus_link *link)
 		ret = device_acquire(d);
 		if (ret != 0)
 			break;
-		if (dev->driver != NULL) {
-			vbus_ctl_unlock();
+		if (dev->driver != NULL)
 			ret = device_remove(d);
-			vbus_ctl_lock();
-		}
-		d->applied = 0;
 		device_release(d);
 		if (ret == 0)
 			device_delete(d);

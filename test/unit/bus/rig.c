@@ -332,7 +332,13 @@ rig_wait_bound(const char *name, bool bound)
 	for (int i = 0; i < 3000; i++) {
 		struct rte_vbus_device *dev = rig_find(name);
 
-		if (dev != NULL && (dev->device.driver != NULL) == bound)
+		bool is = false;
+
+		vbus_ctl_lock();
+		if (dev != NULL)
+			is = (dev->device.driver != NULL) == bound;
+		vbus_ctl_unlock();
+		if (is)
 			return true;
 		rig_sleep_ms(1);
 	}
