@@ -4,8 +4,9 @@
  * Receive interrupts: one eventfd, the same for the life of the port, whatever the peer does. South's
  * signal of the receive ring makes it readable.
  *
- * Threads: enable and disable run on the queue's polling thread (inside its in-burst mark), notify on
- * the control thread, resume with the port's lock.
+ * Threads: enable and disable on any thread, lock-free (they are called between bursts); `side` counts
+ * them for the control side, as the mark does for bursts. Notify runs on the control thread, resume
+ * with the port's lock.
  */
 #include "vbus_north.h"
 
@@ -46,10 +47,29 @@ intr_raise(int fd)
 		return;
 }
 
+/* Post what waits for a batch: taken and not posted again, it looks to south like frames that nobody
+ * takes, and its slow look would wake us for them for ever.
+ */
+static void
+intr_post_all(struct north_rxq *q, int path)
+{
+	uint32_t posted = 0;
+
+	if (path == NORTH_RX_LINEAR) {
+		posted = north_rx_refill(q);
+	} else if (path == NORTH_RX_L4RO) {
+		north_l4ro_refill_pages(q);
+		posted = north_l4ro_refill(q);
+	}
+	if (posted > 0)
+		north_signal(&q->sig, q->shm, &q->stats.signals);
+}
+
 /* South is to signal from now on; what came before is not lost. Path published. */
 static void
-intr_arm(struct north_rxq *q)
+intr_arm(struct north_rxq *q, int path)
 {
+	intr_post_all(q, path);
 	vbus_signal_take(&q->sig);
 	/* The signal's own `dirty` says nothing about a south that saw us polling: look at the ring,
 	 * after the fence in vbus_signal_enable() (partner: the fence of south's inject).
@@ -58,18 +78,36 @@ intr_arm(struct north_rxq *q)
 		intr_raise(q->intr_fd);
 }
 
+/* May the ring's signal be touched? seq_cst: side is visible before path is read. Partner: unpublish(),
+ * which takes path away, has a full fence and then waits for side.
+ */
+static bool
+side_enter(struct north_rxq *q)
+{
+	atomic_fetch_add(&q->side, 1);
+	return atomic_load(&q->path) != NORTH_RX_OFF;
+}
+
+static void
+side_leave(struct north_rxq *q)
+{
+	atomic_fetch_sub_explicit(&q->side, 1, memory_order_release);
+}
+
 int
 north_rx_intr_enable(struct rte_eth_dev *dev, uint16_t qid)
 {
 	struct north_rxq *q = dev->data->rx_queues[qid];
+	int path;
 
 	/* seq_cst with the load of path: north_intr_resume() stores path and loads this. One of the two
 	 * arms the signal, or both.
 	 */
 	atomic_store(&q->intr_on, true);
 	vbus_mark_enter(&q->mark);
-	if (atomic_load(&q->path) != NORTH_RX_OFF)
-		intr_arm(q);
+	path = atomic_load(&q->path);
+	if (path != NORTH_RX_OFF)
+		intr_arm(q, path);
 	vbus_mark_leave(&q->mark);
 	return 0;
 }
@@ -80,10 +118,9 @@ north_rx_intr_disable(struct rte_eth_dev *dev, uint16_t qid)
 	struct north_rxq *q = dev->data->rx_queues[qid];
 
 	atomic_store(&q->intr_on, false);
-	vbus_mark_enter(&q->mark);
-	if (atomic_load_explicit(&q->path, memory_order_acquire) != NORTH_RX_OFF)
+	if (side_enter(q))
 		vbus_signal_disable(&q->sig);
-	vbus_mark_leave(&q->mark);
+	side_leave(q);
 	return 0;
 }
 

@@ -29,7 +29,7 @@ wait_port(const char *name, bool there, uint16_t *port)
 static bool
 wait_count(const unsigned int *count, unsigned int least)
 {
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 4000; i++) {
 		if (__atomic_load_n(count, __ATOMIC_RELAXED) >= least)
 			return true;
 		rte_delay_us_sleep(1000);
@@ -80,13 +80,15 @@ test_add_and_drop(void)
 static void
 test_close_and_again(void)
 {
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 3; i++) {
 		uint16_t south, north;
+		unsigned int rmvs;
 
 		CU_ASSERT_EQUAL_FATAL(
 			rte_eal_hotplug_add("vdev", "net_vbus5", "null=loop,name=hot"), 0);
 		CU_ASSERT_TRUE_FATAL(wait_port("net_vbus5", true, &south));
 		CU_ASSERT_TRUE_FATAL(wait_port("vbus:l0.hot", true, &north));
+		rmvs = __atomic_load_n(&rig.rmv[north], __ATOMIC_RELAXED);
 		if (i % 2 == 0) { /* never started */
 			CU_ASSERT_EQUAL(rte_eth_dev_close(south), 0);
 			CU_ASSERT(rte_eth_dev_close(south) < 0);
@@ -95,7 +97,8 @@ test_close_and_again(void)
 			CU_ASSERT_EQUAL(rte_eth_dev_stop(south), 0);
 			CU_ASSERT_EQUAL(rte_eth_dev_close(south), 0);
 		}
-		CU_ASSERT_TRUE(wait_count(&rig.rmv[north], 1));
+		/* Not at once: a process that ends closes its ports as well. */
+		CU_ASSERT_TRUE(wait_count(&rig.rmv[north], rmvs + 1));
 		if (rte_eth_dev_is_valid_port(north))
 			CU_ASSERT_EQUAL(detach(north), 0);
 		CU_ASSERT_EQUAL(rte_eal_hotplug_remove("vdev", "net_vbus5"), 0);
