@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright(c) 2026 vbus developers
+# under-sanitizer: yes
 """Either side is killed (SIGKILL) 50 times under traffic; the other keeps its port and goes on.
 
 The link is up within 200 ms of the new process being ready (its prompt), frames flow again in both

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright(c) 2026 vbus developers
+# under-sanitizer: yes
 """Kernel traffic through a link: two network namespaces with TAP ports, bridged by two testpmd.
 
 ping, 10 s of iperf3 TCP and a 100 MB HTTP download whose checksum must match:
