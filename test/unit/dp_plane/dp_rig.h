@@ -32,6 +32,7 @@
 
 #define DPR_RING   128u
 #define DPR_FRAME  66000u
+#define DPR_ROOM   65500u /* of a receive buffer */
 #define DPR_WAIT_S 5u
 
 struct dpr_ring {
@@ -64,6 +65,8 @@ struct dpr_frame {
 
 /** EAL with two polling lcores. @return 0 or the exit code */
 int dpr_eal(const char *name);
+/** EAL with these lcores. */
+int dpr_eal_lcores(const char *name, const char *lcores);
 
 /** A device opened by its north, linked up; not a port yet. */
 struct dpr_north *dpr_open(const char *name, uint16_t mtu, bool sg, bool l4ro);

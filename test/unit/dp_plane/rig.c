@@ -74,16 +74,22 @@ vbus_bridge_notify_flush(struct vbus_bridge *b, struct vbus_shm *shm)
 int
 dpr_eal(const char *name)
 {
+	/* Where there is one CPU only, both run on it. */
+	return dpr_eal_lcores(
+		name, sysconf(_SC_NPROCESSORS_ONLN) < 2 ? "0@0,1@0,2@0" : "0@0,1@0,2@1");
+}
+
+int
+dpr_eal_lcores(const char *name, const char *lcores)
+{
 	char prefix[64];
 	char *argv[] = {(char *)(uintptr_t)name, (char *)(uintptr_t) "--no-huge",
 		(char *)(uintptr_t) "--no-pci", (char *)(uintptr_t) "-m", (char *)(uintptr_t) "192",
 		(char *)(uintptr_t) "--no-shconf", (char *)(uintptr_t) "--no-telemetry",
-		(char *)(uintptr_t) "--lcores", (char *)(uintptr_t) "0@0,1@0,2@1",
-		(char *)(uintptr_t) "--log-level=*:4", (char *)(uintptr_t) "--file-prefix", prefix,
+		(char *)(uintptr_t) "--lcores", (char *)(uintptr_t)lcores,
+		(char *)(uintptr_t) "--log-level=*:3", (char *)(uintptr_t) "--file-prefix", prefix,
 		NULL};
 
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		argv[8] = (char *)(uintptr_t) "0@0,1@0,2@0";
 	snprintf(prefix, sizeof(prefix), "dp-%d", (int)getpid());
 	if (rte_eal_init(12, argv) < 0) {
 		printf("EAL does not start here\n");
@@ -140,11 +146,11 @@ static void
 post_rx(struct dpr_north *n, uint32_t i)
 {
 	struct vbus_ioq_entry e = {
-		.cookie = i, .ptr = (uintptr_t)(n->rx_buf + i * DPR_FRAME), .len = DPR_FRAME};
+		.cookie = i, .ptr = (uintptr_t)(n->rx_buf + i * DPR_FRAME), .len = DPR_ROOM};
 
 	if (n->l4ro) {
 		struct venet_sg sg = {.cookie = i, .count = 1};
-		struct venet_iov iov = {.len = DPR_FRAME, .ptr = e.ptr};
+		struct venet_iov iov = {.len = DPR_ROOM, .ptr = e.ptr};
 		uint8_t *at = (uint8_t *)n->pool + i * VENET_POOL_SLOT_SIZE;
 
 		memcpy(at, &sg, sizeof(sg));
