@@ -170,6 +170,7 @@ struct north_rxq {
 
 	/* The control side's. */
 	_Atomic bool intr_on VBUS_CACHE_ALIGNED; /**< the application waits for interrupts */
+	_Atomic uint32_t side; /**< threads in an interrupt switch, beside the poller */
 	int intr_fd;
 	uint32_t nb_desc;
 	uint16_t port_id;

@@ -12,6 +12,7 @@
 #include "vbus_north.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -256,6 +257,9 @@ unpublish(struct north_port *p)
 	vbus_mark_fence();
 	vbus_mark_wait_nofence(&p->rxq->mark);
 	vbus_mark_wait_nofence(&p->txq->mark);
+	/* Acquire: partner is side_leave(); it takes a few stores, never a wait. */
+	while (atomic_load_explicit(&p->rxq->side, memory_order_acquire) != 0)
+		sched_yield();
 }
 
 /* ---- up, down ------------------------------------------------------------------------------------ */
