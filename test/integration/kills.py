@@ -67,7 +67,8 @@ def rounds(what, survivor, start, order):
     flow(*order(other), f'{what}: traffic after the last')
     print(f'    re-attach: median {statistics.median(times) * 1000:.0f} ms, '
           f'longest {max(times) * 1000:.0f} ms after the prompt')
-    lab.check(max(times) <= LIMIT, f'{what} killed {KILLS} times, ended {QUITS} times, link up within {LIMIT * 1000:.0f} ms each time')
+    lab.check(max(times) <= LIMIT,
+              f'{what} killed {KILLS} times, ended {QUITS} times, link up within {LIMIT * 1000:.0f} ms each time')
     for pmd in (other, survivor):
         pmd.command('stop')
         pmd.command('port stop 0')
