@@ -155,6 +155,8 @@ reload(void)
 	dp_conf_free(&want);
 	if (ret != 0)
 		DP_LOG(ERR, "%s", err);
+	else
+		DP_LOG(NOTICE, "serving what %s says", dp.config);
 	dp_notify(ret != 0 ? "READY=1\nSTATUS=serving; the last reload failed, see the log"
 			   : "READY=1\nSTATUS=serving");
 }
