@@ -263,9 +263,22 @@ def units():
         lab.check(not said, f'{name} is a good unit {said}')
 
 
+def manuals():
+    folder = os.path.join(lab.TOP, 'doc', 'man')
+    if shutil.which('man') is None:
+        print('note: no man, the manuals are not formatted', flush=True)
+        return
+    for name in sorted(os.listdir(folder)):
+        done = subprocess.run(['man', '--warnings', '-E', 'UTF-8', '-l', '-Tutf8', '-Z', os.path.join(folder, name)],
+                              capture_output=True, text=True, check=False)
+        lab.check(done.returncode == 0 and done.stderr == '' and len(done.stdout) > 1000,
+                  f'{name} is a good manual {done.stderr}')
+
+
 check_config()
 arguments()
 units()
+manuals()
 failing_starts()
 serve('0@0-1,1@0-1')
 serve('0@0-1')
