@@ -23,9 +23,13 @@
 #define DP_RPC_IN_MAX	   65536u   /* bytes of a line, newline included */
 #define DP_RPC_OUT_MAX	   1048576u /* bytes that wait for a client */
 #define DP_RPC_BATCH_MAX   256u	    /* requests in a batch */
-#define DP_RPC_LINE_MS	   10000u
-#define DP_RPC_STALL_MS	   10000u
-#define DP_RPC_SILENT_MS   5000u
+
+/* Tests have less time. */
+#ifndef DP_RPC_LINE_MS
+#define DP_RPC_LINE_MS	 10000u
+#define DP_RPC_STALL_MS	 10000u
+#define DP_RPC_SILENT_MS 5000u
+#endif
 
 /** An operation failed: this minus the errno (DP_RPC_ERRNO - 2: ENOENT). */
 #define DP_RPC_ERRNO	      -32000
