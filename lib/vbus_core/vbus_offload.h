@@ -30,9 +30,9 @@ struct vbus_offload {
 };
 
 /** TX flags that ask for work on a frame: without any of them there is nothing to do. */
-#define VBUS_OFFLOAD_TX_FLAGS                                                                      \
-	(RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG |                  \
-		RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_OUTER_IP_CKSUM |                             \
+#define VBUS_OFFLOAD_TX_FLAGS                                                     \
+	(RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | \
+		RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_OUTER_IP_CKSUM |            \
 		RTE_MBUF_F_TX_OUTER_UDP_CKSUM | RTE_MBUF_F_TX_TUNNEL_MASK)
 
 /* ---- headers ----------------------------------------------------------------------------------- */
@@ -42,9 +42,9 @@ struct vbus_offload {
 
 /** Where the headers of a frame are. */
 struct vbus_hdr {
-	uint16_t l2_len; /**< Ethernet with up to two tags */
-	uint16_t l3_len; /**< IPv4 with options, IPv6 with extension headers; 0: neither */
-	uint16_t l4_len; /**< TCP with options, UDP; 0: neither (or a fragment) */
+	uint16_t l2_len;  /**< Ethernet with up to two tags */
+	uint16_t l3_len;  /**< IPv4 with options, IPv6 with extension headers; 0: neither */
+	uint16_t l4_len;  /**< TCP with options, UDP; 0: neither (or a fragment) */
 	uint8_t l4_proto; /**< 6, 17; 0: neither */
 	bool v6;
 	bool vlan;
@@ -84,8 +84,7 @@ struct vbus_offload_plan {
  *                   checksum goes into the patches (not for TSO frames: segment those)
  * @return 0; -EINVAL: the lengths do not fit the frame; -ENOTSUP: tunnels, SCTP, UDP segmentation
  */
-int vbus_offload_plan_tx(
-	const struct rte_mbuf *m, bool need_csum, struct vbus_offload_plan *plan);
+int vbus_offload_plan_tx(const struct rte_mbuf *m, bool need_csum, struct vbus_offload_plan *plan);
 
 /**
  * What an mbuf's TX flags ask for, as venet_sg fields. The pseudo-header checksum is put into the

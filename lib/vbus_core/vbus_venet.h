@@ -38,8 +38,8 @@ struct vbus_venet;
 /** Arguments of vbus_device_create(name, "venet", &args). */
 struct vbus_venet_args {
 	struct rte_ether_addr mac; /**< all zero: random, locally administered */
-	uint16_t mtu;              /**< 0: 1500 */
-	uint16_t nb_queues;        /**< 0: 1; v2 has one pair */
+	uint16_t mtu;		   /**< 0: 1500 */
+	uint16_t nb_queues;	   /**< 0: 1; v2 has one pair */
 };
 
 /** Who polls the venet: called back by the control side. */
@@ -64,12 +64,14 @@ struct vbus_venet *vbus_venet_of(struct vbus_device *dev);
  * LINKSTATE 0. @p rx_pool NULL: nothing is received.
  * @return 0, -EBUSY: another one polls it.
  */
-int vbus_venet_bind(struct vbus_venet *v, const struct vbus_venet_user *user, struct rte_mempool *rx_pool);
+int vbus_venet_bind(
+	struct vbus_venet *v, const struct vbus_venet_user *user, struct rte_mempool *rx_pool);
 /** The polling side is started (true) or stopped (false: returns after quiesce). North's carrier follows it. */
 void vbus_venet_set_ready(struct vbus_venet *v, bool ready);
 /** What the polling side takes unfinished from rx; the rest is completed in software before it is handed out. */
-#define VBUS_VENET_RX_CSUM 1u /**< frames with L4 checksum not filled in (marked RX_L4_CKSUM_NONE) */
-#define VBUS_VENET_RX_LRO  2u /**< frames larger than the MTU with segment size (marked RX_LRO) */
+#define VBUS_VENET_RX_CSUM \
+	1u		     /**< frames with L4 checksum not filled in (marked RX_L4_CKSUM_NONE) */
+#define VBUS_VENET_RX_LRO 2u /**< frames larger than the MTU with segment size (marked RX_LRO) */
 void vbus_venet_set_rx_accept(struct vbus_venet *v, uint32_t flags);
 void vbus_venet_set_mtu(struct vbus_venet *v, uint16_t mtu);
 uint16_t vbus_venet_mtu(const struct vbus_venet *v);
@@ -88,13 +90,15 @@ bool vbus_venet_link(const struct vbus_venet *v);
  * a frame is larger than an mbuf).
  * @return number of mbufs in @p pkts, 0 when the link is down.
  */
-uint16_t vbus_venet_rx_burst(struct vbus_venet *v, uint16_t queue, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t vbus_venet_rx_burst(
+	struct vbus_venet *v, uint16_t queue, struct rte_mbuf **pkts, uint16_t nb);
 /**
  * Give up to @p nb frames to north; copies each once into north's buffers; the mbufs taken are freed.
  * Offload requests in ol_flags are passed on when north can take them, completed in software otherwise.
  * @return number taken (sent or dropped with a counted reason); the rest found no buffer. Link down: 0.
  */
-uint16_t vbus_venet_tx_burst(struct vbus_venet *v, uint16_t queue, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t vbus_venet_tx_burst(
+	struct vbus_venet *v, uint16_t queue, struct rte_mbuf **pkts, uint16_t nb);
 /** Frames waiting in rx / free north buffers for tx, bounded scan. Polling thread of that direction. */
 uint32_t vbus_venet_rx_count(struct vbus_venet *v, uint16_t queue);
 uint32_t vbus_venet_tx_free(struct vbus_venet *v, uint16_t queue);
@@ -105,35 +109,35 @@ void vbus_venet_rx_intr_disable(struct vbus_venet *v, uint16_t queue);
 /* ---- statistics -------------------------------------------------------------------------------- */
 
 /** X(field, "xstat name"): one writer each (the polling thread of that direction). Every drop has a reason. */
-#define VBUS_VENET_RX_STATS(X)                                                                     \
-	X(packets, "packets")                                                                      \
-	X(bytes, "bytes")                                                                          \
-	X(bursts, "bursts")                                                                        \
-	X(multi_seg, "multi_segment_packets")                                                      \
-	X(csum_done, "checksums_completed")                                                        \
-	X(gso_done, "packets_segmented")                                                           \
-	X(nombuf, "nombuf_deferrals")                                                              \
-	X(drop_addr, "drop_bad_address")                                                           \
-	X(drop_len, "drop_bad_length")                                                             \
-	X(drop_sg, "drop_bad_sg")                                                                  \
-	X(drop_offload, "drop_bad_offload")                                                        \
-	X(drop_nombuf, "drop_no_mbuf")                                                             \
+#define VBUS_VENET_RX_STATS(X)                \
+	X(packets, "packets")                 \
+	X(bytes, "bytes")                     \
+	X(bursts, "bursts")                   \
+	X(multi_seg, "multi_segment_packets") \
+	X(csum_done, "checksums_completed")   \
+	X(gso_done, "packets_segmented")      \
+	X(nombuf, "nombuf_deferrals")         \
+	X(drop_addr, "drop_bad_address")      \
+	X(drop_len, "drop_bad_length")        \
+	X(drop_sg, "drop_bad_sg")             \
+	X(drop_offload, "drop_bad_offload")   \
+	X(drop_nombuf, "drop_no_mbuf")        \
 	X(signals, "signals_sent")
-#define VBUS_VENET_TX_STATS(X)                                                                     \
-	X(packets, "packets")                                                                      \
-	X(bytes, "bytes")                                                                          \
-	X(bursts, "bursts")                                                                        \
-	X(multi_seg, "multi_segment_packets")                                                      \
-	X(csum_done, "checksums_completed")                                                        \
-	X(gso_done, "packets_segmented")                                                           \
-	X(ring_full, "ring_full")                                                                  \
-	X(drop_addr, "drop_bad_address")                                                           \
-	X(drop_len, "drop_bad_length")                                                             \
-	X(drop_room, "drop_no_room_in_buffer")                                                     \
-	X(drop_sg, "drop_bad_sg")                                                                  \
-	X(drop_page, "drop_no_page")                                                               \
-	X(drop_offload, "drop_offload_failed")                                                     \
-	X(drop_down, "drop_link_down")                                                             \
+#define VBUS_VENET_TX_STATS(X)                 \
+	X(packets, "packets")                  \
+	X(bytes, "bytes")                      \
+	X(bursts, "bursts")                    \
+	X(multi_seg, "multi_segment_packets")  \
+	X(csum_done, "checksums_completed")    \
+	X(gso_done, "packets_segmented")       \
+	X(ring_full, "ring_full")              \
+	X(drop_addr, "drop_bad_address")       \
+	X(drop_len, "drop_bad_length")         \
+	X(drop_room, "drop_no_room_in_buffer") \
+	X(drop_sg, "drop_bad_sg")              \
+	X(drop_page, "drop_no_page")           \
+	X(drop_offload, "drop_offload_failed") \
+	X(drop_down, "drop_link_down")         \
 	X(signals, "signals_sent")
 #define VBUS_STAT_FIELD(field, name) uint64_t field;
 struct vbus_venet_rx_stats {
@@ -149,7 +153,7 @@ void vbus_venet_stats(const struct vbus_venet *v, uint16_t queue, struct vbus_ve
 /** State for telemetry and `show`: negotiated groups, ring sizes. Control lock held. */
 struct vbus_venet_info {
 	bool opened, link_up, sg, tso4, tso6, pmtd, l4ro, linkstate, rx_armed;
-	uint32_t rx_ring_size, tx_ring_size; /**< north's receive and transmit ring, entries */
+	uint32_t rx_ring_size, tx_ring_size;	  /**< north's receive and transmit ring, entries */
 	uint32_t l4ro_bits, sg_bits, eventq_bits; /**< as granted, VENET_CAP_* */
 	uint32_t page_ring_size, event_ring_size;
 	uint64_t nb_events, nb_bad_event_slots, nb_relooks, nb_reinjects;
