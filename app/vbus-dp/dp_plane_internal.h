@@ -38,6 +38,8 @@
 #define DP_HANDOVER   1024u /**< frames on the way from one lcore to another */
 #define DP_SEGS_MAX   256u  /**< segments of one TSO frame for an uplink without TSO */
 #define DP_MBUF_CACHE 256u
+#define DP_TAG_LEN    4u		 /**< of a VLAN tag */
+#define DP_L2_LEN     (14u + DP_TAG_LEN) /**< beside the MTU: header and a tag, there or not */
 
 struct dp_capture;
 struct dp_hash;
@@ -51,7 +53,7 @@ struct dp_port_counters {
 struct dp_port {
 	/* constant while published */
 	uint32_t id;		  /**< generation << 16 | slot; never 0 */
-	uint32_t max_len;	  /**< of an untagged frame, bytes: MTU and Ethernet header */
+	uint32_t max_len;	  /**< of a frame that is not looked at, bytes: MTU and DP_L2_LEN */
 	struct vbus_venet *venet; /**< NULL: an uplink */
 	struct dp_lcore *lcore;	  /**< polls it, receive and transmit */
 	uint16_t eth_id;

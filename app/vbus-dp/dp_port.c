@@ -29,25 +29,22 @@
 
 /* ---- out: the lcore ---------------------------------------------------------------------------- */
 
-/** A frame longer than an untagged one may be: is it still one that fits? */
+/** A frame longer than max_len: is it still one that fits? */
 static bool
 fits(const struct dp_port *port, const struct rte_mbuf *m)
 {
 	const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
-	uint32_t len = m->pkt_len;
-	uint32_t tags;
+	uint16_t type;
 
 	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
-		return (uint32_t)RTE_ETHER_HDR_LEN + m->l3_len + m->l4_len + m->tso_segsz <=
-		       port->max_len;
-	for (tags = 0; tags < 2 && m->data_len >= RTE_ETHER_HDR_LEN + 4 * tags; tags++) {
-		uint16_t type;
-
-		memcpy(&type, p + 12 + 4 * tags, sizeof(type));
-		if (type != RTE_BE16(RTE_ETHER_TYPE_VLAN) && type != RTE_BE16(RTE_ETHER_TYPE_QINQ))
-			break;
-	}
-	return len - 4 * tags <= port->max_len;
+		return (uint32_t)m->l3_len + m->l4_len + m->tso_segsz + DP_L2_LEN <= port->max_len;
+	/* With two tags, of which max_len has one. */
+	memcpy(&type, p + 2 * RTE_ETHER_ADDR_LEN, sizeof(type));
+	if (m->data_len < RTE_ETHER_HDR_LEN + DP_TAG_LEN ||
+		(type != RTE_BE16(RTE_ETHER_TYPE_QINQ) && type != RTE_BE16(RTE_ETHER_TYPE_VLAN)))
+		return false;
+	memcpy(&type, p + 2 * RTE_ETHER_ADDR_LEN + DP_TAG_LEN, sizeof(type));
+	return type == RTE_BE16(RTE_ETHER_TYPE_VLAN) && m->pkt_len <= port->max_len + DP_TAG_LEN;
 }
 
 static __rte_noinline uint16_t
@@ -288,7 +285,7 @@ dp_port_add_venet(struct vbus_device *dev, struct dp_switch *sw, char *err, size
 	port->wakes = true;
 	user.arg = port;
 	vbus_ctl_lock();
-	port->max_len = vbus_venet_mtu(v) + RTE_ETHER_HDR_LEN;
+	port->max_len = vbus_venet_mtu(v) + DP_L2_LEN;
 	ret = vbus_venet_bind(v, &user, dp_plane_pool((int)port->lcore->socket));
 	if (ret == 0)
 		vbus_venet_set_rx_accept(v, VBUS_VENET_RX_CSUM | VBUS_VENET_RX_LRO);

@@ -127,12 +127,12 @@ finish(struct dp_port *port, struct rte_mbuf *m, struct rte_mbuf **out, uint16_t
 	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG && !by_driver) {
 		/* max_len: the frame was let pass because its segments fit. */
 		ret = vbus_offload_segment(
-			m, (uint16_t)(port->max_len - RTE_ETHER_HDR_LEN), mp, NULL, out, nb_out);
+			m, (uint16_t)(port->max_len - DP_L2_LEN), mp, NULL, out, nb_out);
 		if (ret > 0)
 			return (uint16_t)ret;
 		/* What fits one segment asks for a checksum only. */
 		m->ol_flags &= ~(uint64_t)RTE_MBUF_F_TX_TCP_SEG;
-		if (ret == 0 || m->pkt_len > port->max_len + 8)
+		if (ret == 0 || m->pkt_len > port->max_len + DP_TAG_LEN)
 			goto drop;
 	}
 	if (need != 0 && !is_ours(m)) {
@@ -287,7 +287,7 @@ bring_up(struct dp_port *port, char *err, size_t err_size)
 		return dp_plane_err(err, err_size, ret, "uplink %s: cannot start: %s", port->name,
 			rte_strerror(-ret));
 	rte_eth_dev_get_mtu(port->eth_id, &mtu);
-	port->max_len = (uint32_t)mtu + RTE_ETHER_HDR_LEN;
+	port->max_len = mtu + DP_L2_LEN;
 	ret = rte_eth_promiscuous_enable(port->eth_id);
 	if (ret < 0)
 		DP_LOG(WARNING, "uplink %s: not promiscuous, unicast frames may be missed: %s",

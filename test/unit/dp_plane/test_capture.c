@@ -132,7 +132,7 @@ test_both_directions(void)
 	struct dpr_north *b = dpr_port("b", sw);
 	const char *name;
 	size_t len;
-	uint8_t p[1515];
+	uint8_t p[1519];
 
 	dpr_say(a, 0, 1, 1); /* before: not in it */
 	dpr_hears(b, 0, 1, 1);
