@@ -70,14 +70,26 @@ install_missing()
 			--no-install-recommends $missing >/dev/null; }
 }
 
-# build_tree DIR [meson options]: configure once, then build. Its output goes to DIR.log on failure.
+# meson_options DIR OPTIONS...: what a folder was configured with last stands in it, so that demo and
+# check, which want different options, can share one.
+meson_options()
+{
+	local dir=$1 marker=$1/.vbus-options
+	shift
+	if ! [ -f "$dir/build.ninja" ]; then
+		meson setup "$dir" "$top" "$@" || return 1
+	elif [ "$(cat "$marker" 2>/dev/null)" != "$*" ]; then
+		meson configure "$dir" "$@" || return 1
+	fi
+	echo "$*" >"$marker"
+}
+
+# build_tree DIR [meson options]: configure when needed, build. Its output is shown on failure.
 build_tree()
 {
 	local dir=$1 log
-	shift
 	log=$(mktemp)
-	if ! { [ -f "$dir/build.ninja" ] || meson setup "$dir" "$top" "$@"; } >"$log" 2>&1 ||
-		! ninja -C "$dir" >>"$log" 2>&1; then
+	if ! meson_options "$@" >"$log" 2>&1 || ! ninja -C "$dir" >>"$log" 2>&1; then
 		tail -n 40 "$log" >&2
 		rm -f "$log"
 		return 1

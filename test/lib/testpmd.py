@@ -7,6 +7,7 @@ folder of the test's own, which goes at the end. EAL refuses plugins below a wor
 but runtime files and sockets may lie in /tmp.
 """
 import atexit
+import glob
 import os
 import pty
 import re
@@ -221,6 +222,9 @@ class Testpmd:
             os.close(self._master)
             self._master = -1
         shutil.rmtree(runtime_folder(self.prefix), ignore_errors=True)
+        # EAL leaves its files, and with them the pages are not given back.
+        for name in glob.glob(f'/dev/hugepages/{glob.escape(self.prefix)}map_*'):
+            os.unlink(name)
 
     def stats(self, port=0):
         """Basic statistics of a port as a dict of integers."""
