@@ -6,7 +6,8 @@
  *
  * Threads: probe, remove, dropped, lost and back come from the bus (its worker, or an application
  * thread that plugs); the other operations from application threads. They meet at the port's lock;
- * callbacks into the application run without it (ADR-0002, DECISIONS 13 and 14 restated in ADR-0003).
+ * callbacks into the application run without it (ADR-0002). A port outlives its peer: it is link down
+ * while that is away, started or not (doc/features.md).
  * Ownership: dev_private and the MAC list are ethdev's to free, struct north_local is freed by the
  * worker behind the port's last job. A table of ports finds the one behind a bus device, so that a
  * close by the application and an event of the bus can come at the same time.
@@ -59,7 +60,7 @@ north_configure(struct rte_eth_dev *dev)
 	return 0;
 }
 
-/* The peer is away or just going: the port starts all the same, link down (DECISIONS 14). */
+/* The peer is away or just going: the port starts all the same, link down. */
 static bool
 peer_is_away(int err)
 {
