@@ -3,7 +3,7 @@
  */
 
 /*
- * vbusctl: the command-line client of vbus-dp's control socket (vbusctl(1)).
+ * vbusctl: the command-line client of vbus-dp's control socket (vbusctl(8)).
  *
  * Options of vbusctl itself may stand anywhere; the first words that are none name the command.
  */
