@@ -167,10 +167,7 @@ capture_start(const json_t *params, struct dp_rpc_error *e)
 	snprintf(c->device, sizeof(c->device), "%s", device);
 	strcpy(c->file, file);
 	c->port = port;
-	c->base = frames(port);
 	c->count = count;
-	c->begin_ns = dp_loop_now_ns();
-	c->end_ns = seconds != 0 ? c->begin_ns + seconds * 1000 * NS_PER_MS : 0;
 	c->timer.fn = on_timer;
 	c->timer.arg = c;
 	ret = dp_port_capture(port, file, err, sizeof(err));
@@ -178,6 +175,10 @@ capture_start(const json_t *params, struct dp_rpc_error *e)
 		free(c);
 		return dp_rpc_fail(e, ret, err);
 	}
+	/* From here: making it took time, and frames passed. */
+	c->base = frames(port);
+	c->begin_ns = dp_loop_now_ns();
+	c->end_ns = seconds != 0 ? c->begin_ns + seconds * 1000 * NS_PER_MS : 0;
 	LIST_INSERT_HEAD(&captures, c, next);
 	timer_set(c);
 	return json_object();
