@@ -15,6 +15,7 @@
 #include "../core/cu_run.h"
 
 #define CHURN	   60u
+#define CHANGES	   200u
 #define BROADCASTS (CHURN - CHURN / 4)
 #define ROUNDS	   51u
 
@@ -118,6 +119,42 @@ test_churn(void)
 	CU_ASSERT_EQUAL(p.got + all_drops(&sa) + all_drops(&sb), p.sent + BROADCASTS);
 	dpr_close(a);
 	dpr_close(b);
+	CU_ASSERT_EQUAL(dp_switch_delete(sw), 0);
+}
+
+/** A change takes as long as the lcores need to leave what was before: no longer. */
+static void
+test_changes(void)
+{
+	struct dp_switch *sw = dp_switch_create("br0", 300, 65536, err, sizeof(err));
+	struct dpr_north *a = dpr_port("a", sw);
+	struct dpr_north *b = dpr_port("b", sw);
+	struct dpr_north *c = dpr_open("c", 0, false, false);
+	struct pump p = {.from = a, .to = b};
+	uint64_t add = 0, del = 0;
+	pthread_t thread;
+	uint32_t i;
+
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, pump_run, &p), 0);
+	for (i = 0; i < CHANGES; i++) {
+		uint64_t us = dpr_now_us();
+
+		c->port = dp_port_add_venet(&c->dev, sw, err, sizeof(err));
+		CU_ASSERT_PTR_NOT_NULL_FATAL(c->port);
+		add += dpr_now_us() - us;
+		us = dpr_now_us();
+		dp_port_del(c->port);
+		del += dpr_now_us() - us;
+	}
+	c->port = NULL;
+	atomic_store(&p.stop, true);
+	pthread_join(thread, NULL);
+	printf("(add %u us, delete %u us) ", (unsigned int)(add / CHANGES),
+		(unsigned int)(del / CHANGES));
+	CU_ASSERT(add + del < CHANGES * 100000);
+	dpr_close(a);
+	dpr_close(b);
+	dpr_close(c);
 	CU_ASSERT_EQUAL(dp_switch_delete(sw), 0);
 }
 
@@ -243,6 +280,7 @@ main(int argc, char **argv)
 {
 	static const struct cu_test tests[] = {
 		{"ports come and go under traffic", test_churn},
+		{"changes are quick", test_changes},
 		{"sleep and wake-up", test_sleep},
 		{"stop and start", test_restart},
 		{NULL, NULL},
