@@ -115,7 +115,7 @@ test_pieces(void)
 	size_t i;
 
 	for (i = 0; i < strlen(ASK); i++)
-		CU_ASSERT_TRUE(say(fd, ASK + i, 1));
+		CU_ASSERT_TRUE(say(fd, &ASK[i], 1));
 	CU_ASSERT(hear(fd, line, sizeof(line)) != 0);
 	/* Blank lines and carriage returns are nothing. */
 	CU_ASSERT_TRUE(say(fd, "\n \r\n\t\n", 6));
