@@ -8,7 +8,7 @@
  * closed first is mostly a process that ends by the front door (close, then EAL's clean-up): then
  * north shall see a lost peer, whose ports stay (DECISIONS 13), and no dropped device. So the device
  * of a closed port stays on the bus without a carrier, and is dropped only when its process is still
- * there a second later.
+ * there a second later (ADR-0008).
  *
  * Threads: application threads in probe, close and remove; the control thread in the timer. All with
  * the control lock held. A bus record lives as long as a vdev has joined it.
