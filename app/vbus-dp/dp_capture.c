@@ -309,7 +309,7 @@ capture_new(struct dp_port *port)
 	static uint32_t serial;
 	char name[RTE_RING_NAMESIZE];
 	struct dp_capture *cap = rte_zmalloc("dp_capture", sizeof(*cap), RTE_CACHE_LINE_SIZE);
-	int socket = (int)port->lcore->socket;
+	int socket = (int)port->home->socket;
 
 	if (cap == NULL)
 		return NULL;
@@ -411,11 +411,16 @@ dp_capture_stop(struct dp_port *port)
 int
 dp_port_capture(struct dp_port *port, const char *path, char *err, size_t err_size)
 {
+	int ret = 0;
+
+	pthread_mutex_lock(&dp_plane.lock);
 	if (path != NULL)
-		return capture_start(port, path, err, err_size);
-	if (atomic_load_explicit(&port->capture, memory_order_relaxed) == NULL)
-		return dp_plane_err(
+		ret = capture_start(port, path, err, err_size);
+	else if (atomic_load_explicit(&port->capture, memory_order_relaxed) == NULL)
+		ret = dp_plane_err(
 			err, err_size, -ENOENT, "port %s is not being captured", port->name);
-	dp_capture_stop(port);
-	return 0;
+	else
+		dp_capture_stop(port);
+	pthread_mutex_unlock(&dp_plane.lock);
+	return ret;
 }

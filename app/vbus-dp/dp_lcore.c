@@ -32,12 +32,15 @@ __thread struct dp_lcore *dp_lcore_self;
 /* ---- handing over ------------------------------------------------------------------------------ */
 
 void
-dp_lcore_hand_over(struct dp_lcore *lc, struct dp_port *port, struct rte_mbuf **pkts, uint16_t n)
+dp_lcore_hand_over(struct dp_lcore *lc, struct dp_lcore *to, struct dp_port *port,
+	struct rte_mbuf **pkts, uint16_t n)
 {
-	struct dp_lcore *to = port->lcore;
 	struct dp_handed h[DP_BURST];
-	unsigned int done;
+	unsigned int done = 0;
 	uint16_t i;
+
+	if (unlikely(to == NULL))
+		goto out;
 
 	for (i = 0; i < n; i++) {
 		h[i].m = pkts[i];
@@ -47,6 +50,7 @@ dp_lcore_hand_over(struct dp_lcore *lc, struct dp_port *port, struct rte_mbuf **
 	lc->kick |= UINT64_C(1) << to->index;
 	if (likely(done == n))
 		return;
+out:
 	dp_port_st(port, lc)->drop_handover += n - done;
 	rte_pktmbuf_free_bulk(pkts + done, n - done);
 }
@@ -96,7 +100,7 @@ take_handed(struct dp_lcore *lc, struct dp_handed *h, unsigned int n)
 		for (; i < n && h[i].port_id == id; i++)
 			pkts[nb++] = h[i].m;
 		if (likely(port != NULL))
-			dp_port_tx(lc, port, pkts, nb);
+			dp_port_send(lc, port, pkts, nb); /* it may have moved on */
 		else
 			rte_pktmbuf_free_bulk(pkts, nb);
 	}
@@ -121,6 +125,8 @@ poll_others(struct dp_lcore *lc)
 		take_handed(lc, h, n);
 		moved += n;
 	}
+	if (unlikely(lc->kick != 0))
+		dp_lcore_kick_others(lc);
 	return moved;
 }
 
@@ -251,7 +257,7 @@ publish(struct dp_lcore *lc, struct dp_port_list *list)
 int
 dp_lcore_add_port(struct dp_port *port)
 {
-	struct dp_lcore *lc = port->lcore;
+	struct dp_lcore *lc = port->home;
 	struct dp_port_list *list = dp_port_list_edit(
 		atomic_load_explicit(&lc->list, memory_order_relaxed), NULL, port);
 
@@ -264,7 +270,7 @@ dp_lcore_add_port(struct dp_port *port)
 void
 dp_lcore_del_port(struct dp_port *port)
 {
-	struct dp_lcore *lc = port->lcore;
+	struct dp_lcore *lc = port->home;
 
 	publish(lc, dp_port_list_drop(atomic_load_explicit(&lc->list, memory_order_relaxed), port));
 }
@@ -324,10 +330,15 @@ dp_lcore_new(unsigned int lcore, unsigned int index)
 void
 dp_lcore_free(struct dp_lcore *lc)
 {
+	struct dp_handed h;
 	unsigned int i;
 
-	for (i = 0; i < DP_LCORES_MAX; i++)
+	for (i = 0; i < DP_LCORES_MAX; i++) {
+		/* Left behind only when a port moved while everything stopped. */
+		while (lc->in[i] != NULL && rte_ring_sc_dequeue_elem(lc->in[i], &h, sizeof(h)) == 0)
+			rte_pktmbuf_free(h.m);
 		rte_ring_free(lc->in[i]);
+	}
 	if (lc->wake_fd >= 0)
 		close(lc->wake_fd);
 	if (lc->epfd >= 0)

@@ -7,7 +7,8 @@
  * for them (RCU).
  *
  * Control side, one call at a time, but for dp_plane_sync(), which any thread may call; the venets
- * do with libvbus's control lock held, which no lcore ever takes.
+ * do with libvbus's control lock held, which no lcore ever takes. Changes of ports hold
+ * dp_plane.lock (before the control lock), because dp_numa.c's job makes them too.
  *
  * Stopping has two steps: first no lcore receives, then each empties what others had handed to it.
  * Ports and switches may be deleted before or after; start again needs them gone.
@@ -42,7 +43,7 @@ DP_LOG_TYPE("plane");
 #define SYNC_YIELDS   200u /* and before sleeping */
 #define SYNC_SLEEP_US 20u
 
-struct dp_plane dp_plane;
+struct dp_plane dp_plane = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 int
 dp_plane_err(char *err, size_t err_size, int ret, const char *fmt, ...)
@@ -254,6 +255,7 @@ dp_plane_start(enum dp_mode mode, uint32_t idle_us, char *err, size_t err_size)
 		ret = rcu_make(err, err_size);
 	if (ret < 0)
 		goto err_free;
+	dp_numa_init();
 	atomic_store(&dp_plane.nb_draining, 0);
 	atomic_store(&dp_plane.nb_left, dp_plane.nb_lcores);
 	atomic_store(&dp_plane.phase, DP_PHASE_RUN);
@@ -312,5 +314,8 @@ dp_plane_stop(void)
 	while (atomic_load(&dp_plane.nb_left) != 0)
 		usleep(100);
 	atomic_store(&dp_plane.phase, DP_PHASE_STOPPED);
+	vbus_ctl_lock();
+	vbus_ctl_job_cancel(&dp_plane.numa_job);
+	vbus_ctl_unlock();
 	vbus_ctl_put();
 }

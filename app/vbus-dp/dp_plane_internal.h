@@ -16,6 +16,7 @@
  * - the control side's: everything else.
  */
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,12 +56,13 @@ struct dp_port {
 	uint32_t id;		  /**< generation << 16 | slot; never 0 */
 	uint32_t max_len;	  /**< of a frame that is not looked at, bytes: MTU and DP_L2_LEN */
 	struct vbus_venet *venet; /**< NULL: an uplink */
-	struct dp_lcore *lcore;	  /**< polls it, receive and transmit */
+	struct dp_lcore *home;	  /**< control side's word for lcore */
 	uint16_t eth_id;
 	bool wakes; /**< can wake a sleeping lcore */
 	uint64_t tx_offloads;
 	/* changed by the control side, read once per burst */
-	_Atomic(struct dp_port *) peer; /**< the other end of a patch */
+	_Atomic(struct dp_lcore *) lcore; /**< polls it, receive and transmit; NULL: it is moving */
+	_Atomic(struct dp_port *) peer;	  /**< the other end of a patch */
 	_Atomic(struct dp_switch *) sw;
 	_Atomic(struct dp_capture *) capture;
 	/* the lcore's */
@@ -163,6 +165,9 @@ struct dp_plane {
 	uint16_t port_gen;
 	uint16_t next_slot;
 	uint32_t nb_ports;
+	pthread_mutex_t lock; /**< of the control side: its callers, and dp_numa.c's job */
+	struct vbus_ctl_job numa_job;
+	bool numa; /**< lcores of several nodes */
 };
 extern struct dp_plane dp_plane;
 
@@ -211,9 +216,9 @@ struct dp_lcore *dp_lcore_pick(int socket);
 /** Add to / take from what an lcore polls. @return 0, -ENOMEM; del returns when the lcore left it. */
 int dp_lcore_add_port(struct dp_port *port);
 void dp_lcore_del_port(struct dp_port *port);
-/** Hand frames to a port that another lcore polls; consumes them. */
-void dp_lcore_hand_over(
-	struct dp_lcore *lc, struct dp_port *port, struct rte_mbuf **pkts, uint16_t n);
+/** Hand frames to a port that @p to polls (NULL: nobody, they are dropped); consumes them. */
+void dp_lcore_hand_over(struct dp_lcore *lc, struct dp_lcore *to, struct dp_port *port,
+	struct rte_mbuf **pkts, uint16_t n);
 /** Wake those that were handed something. End of a burst. */
 void dp_lcore_kick_others(struct dp_lcore *lc);
 /** Wake an lcore, whoever it is. Any thread. */
@@ -253,10 +258,13 @@ void dp_uplink_stop(struct dp_port *port);
 static inline void
 dp_port_send(struct dp_lcore *lc, struct dp_port *port, struct rte_mbuf **pkts, uint16_t n)
 {
-	if (likely(port->lcore == lc))
+	/* Relaxed: what the lcore owns of the port was settled by dp_plane_sync() before. */
+	struct dp_lcore *to = atomic_load_explicit(&port->lcore, memory_order_relaxed);
+
+	if (likely(to == lc))
 		dp_port_tx(lc, port, pkts, n);
 	else
-		dp_lcore_hand_over(lc, port, pkts, n);
+		dp_lcore_hand_over(lc, to, port, pkts, n);
 }
 
 static inline struct dp_port_stats *
@@ -264,6 +272,18 @@ dp_port_st(struct dp_port *port, const struct dp_lcore *lc)
 {
 	return &port->counters[lc->index].st;
 }
+
+/** Bind the venet behind a published port and set it ready. @return 0, -EBUSY */
+int dp_port_bind(struct dp_port *port);
+
+/* ---- dp_numa.c --------------------------------------------------------------------------------- */
+
+/** A venet's link came up: its memory's node may not be its lcore's. Control lock held. */
+void dp_numa_look(struct dp_port *port);
+/** Several nodes? Decides once, at start. */
+void dp_numa_init(void);
+/** The node of a venet's memory, -1: not known. A pointer for tests. */
+extern int (*dp_numa_node_of)(const struct dp_port *port);
 
 /* ---- dp_switch.c ------------------------------------------------------------------------------- */
 

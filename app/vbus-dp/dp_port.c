@@ -210,7 +210,8 @@ dp_port_new(const char *name, int socket, char *err, size_t err_size)
 			name, DP_PORTS_MAX);
 		return NULL;
 	}
-	port->lcore = dp_lcore_pick(socket);
+	port->home = dp_lcore_pick(socket);
+	atomic_init(&port->lcore, port->home);
 	snprintf(port->name, sizeof(port->name), "%s", name);
 	return port;
 }
@@ -261,15 +262,67 @@ static void
 on_rx_wake(void *arg)
 {
 	const struct dp_port *port = arg;
+	const struct dp_lcore *lc = atomic_load_explicit(&port->lcore, memory_order_relaxed);
 
-	dp_lcore_wake(port->lcore);
+	/* NULL: whoever takes it over looks at it first. */
+	if (lc != NULL)
+		dp_lcore_wake(lc);
 }
 
-struct dp_port *
-dp_port_add_venet(struct vbus_device *dev, struct dp_switch *sw, char *err, size_t err_size)
+static void
+on_link(void *arg, bool up)
+{
+	if (up)
+		dp_numa_look(arg);
+}
+
+int
+dp_port_bind(struct dp_port *port)
+{
+	const struct vbus_venet_user user = {
+		.link = on_link, .quiesce = on_quiesce, .rx_wake = on_rx_wake, .arg = port};
+	struct vbus_venet *v = port->venet;
+	int ret;
+
+	vbus_ctl_lock();
+	ret = vbus_venet_bind(v, &user, dp_plane_pool((int)port->home->socket));
+	if (ret == 0) {
+		vbus_venet_set_rx_accept(v, VBUS_VENET_RX_CSUM | VBUS_VENET_RX_LRO);
+		vbus_venet_set_ready(v, true);
+	}
+	vbus_ctl_unlock();
+	return ret;
+}
+
+/** @return there was a patch */
+static bool
+unpatch(struct dp_port *a)
+{
+	struct dp_port *b = atomic_load_explicit(&a->peer, memory_order_relaxed);
+
+	if (b == NULL)
+		return false;
+	atomic_store_explicit(&a->peer, NULL, memory_order_release);
+	atomic_store_explicit(&b->peer, NULL, memory_order_release);
+	dp_plane_sync();
+	return true;
+}
+
+/** From patch and switch: frames from it are dropped, none comes. */
+static void
+detach(struct dp_port *port)
+{
+	struct dp_switch *sw = atomic_load_explicit(&port->sw, memory_order_relaxed);
+
+	unpatch(port);
+	if (sw != NULL)
+		dp_switch_leave(sw, port);
+}
+
+static struct dp_port *
+add_venet(struct vbus_device *dev, struct dp_switch *sw, char *err, size_t err_size)
 {
 	struct vbus_venet *v = vbus_venet_of(dev);
-	struct vbus_venet_user user = {.quiesce = on_quiesce, .rx_wake = on_rx_wake};
 	struct dp_port *port;
 	int ret;
 
@@ -283,49 +336,47 @@ dp_port_add_venet(struct vbus_device *dev, struct dp_switch *sw, char *err, size
 	port->dev = dev;
 	port->venet = v;
 	port->wakes = true;
-	user.arg = port;
 	vbus_ctl_lock();
 	port->max_len = vbus_venet_mtu(v) + DP_L2_LEN;
-	ret = vbus_venet_bind(v, &user, dp_plane_pool((int)port->lcore->socket));
-	if (ret == 0)
-		vbus_venet_set_rx_accept(v, VBUS_VENET_RX_CSUM | VBUS_VENET_RX_LRO);
 	vbus_ctl_unlock();
-	if (ret < 0) {
-		dp_plane_err(err, err_size, ret, "device %s: %s", dev->name, strerror(-ret));
-		goto err_free;
-	}
 	ret = dp_port_publish(port, sw, err, err_size);
 	if (ret < 0)
-		goto err_unbind;
+		goto err_free;
+	/* Last: north's carrier says that frames get somewhere. */
+	ret = dp_port_bind(port);
+	if (ret < 0) {
+		dp_plane_err(err, err_size, ret, "device %s: %s", dev->name, strerror(-ret));
+		goto err_unpublish;
+	}
 	vbus_ctl_lock();
-	vbus_venet_set_ready(v, true);
+	dp_numa_look(port);
 	vbus_ctl_unlock();
 	return port;
 
-err_unbind:
-	vbus_ctl_lock();
-	vbus_venet_bind(v, NULL, NULL);
-	vbus_ctl_unlock();
+err_unpublish:
+	detach(port);
+	unpublish(port);
 err_free:
 	dp_port_free(port);
 	errno = -ret;
 	return NULL;
 }
 
-/** From patch and switch: frames from it are dropped, none comes. */
-static void
-detach(struct dp_port *port)
+struct dp_port *
+dp_port_add_venet(struct vbus_device *dev, struct dp_switch *sw, char *err, size_t err_size)
 {
-	struct dp_switch *sw = atomic_load_explicit(&port->sw, memory_order_relaxed);
+	struct dp_port *port;
 
-	dp_port_patch(port, NULL);
-	if (sw != NULL)
-		dp_switch_leave(sw, port);
+	pthread_mutex_lock(&dp_plane.lock);
+	port = add_venet(dev, sw, err, err_size);
+	pthread_mutex_unlock(&dp_plane.lock);
+	return port;
 }
 
 void
 dp_port_del(struct dp_port *port)
 {
+	pthread_mutex_lock(&dp_plane.lock);
 	dp_capture_stop(port);
 	if (port->venet != NULL) {
 		/* North's carrier goes first: what it sends from here on stays with it. */
@@ -343,39 +394,41 @@ dp_port_del(struct dp_port *port)
 		dp_uplink_stop(port);
 	}
 	dp_port_free(port);
+	pthread_mutex_unlock(&dp_plane.lock);
 }
 
 int
 dp_port_set_switch(struct dp_port *port, struct dp_switch *sw)
 {
-	if (atomic_load_explicit(&port->sw, memory_order_relaxed) == sw &&
-		(sw != NULL || atomic_load_explicit(&port->peer, memory_order_relaxed) == NULL))
-		return 0;
-	detach(port);
-	return sw != NULL ? dp_switch_join(sw, port) : 0;
+	int ret = 0;
+
+	pthread_mutex_lock(&dp_plane.lock);
+	if (atomic_load_explicit(&port->sw, memory_order_relaxed) != sw ||
+		atomic_load_explicit(&port->peer, memory_order_relaxed) != NULL) {
+		detach(port);
+		if (sw != NULL)
+			ret = dp_switch_join(sw, port);
+	}
+	pthread_mutex_unlock(&dp_plane.lock);
+	return ret;
 }
 
 int
 dp_port_patch(struct dp_port *a, struct dp_port *b)
 {
-	struct dp_port *old = atomic_load_explicit(&a->peer, memory_order_relaxed);
-
 	if (a == b)
 		return -EINVAL;
-	if (old == b)
-		return 0;
-	if (old != NULL) {
-		atomic_store_explicit(&a->peer, NULL, memory_order_release);
-		atomic_store_explicit(&old->peer, NULL, memory_order_release);
-		dp_plane_sync();
+	pthread_mutex_lock(&dp_plane.lock);
+	if (b == NULL) {
+		unpatch(a);
+	} else if (atomic_load_explicit(&a->peer, memory_order_relaxed) != b) {
+		detach(a);
+		detach(b);
+		/* Release: pairs with the acquire in dp_port_poll(). */
+		atomic_store_explicit(&a->peer, b, memory_order_release);
+		atomic_store_explicit(&b->peer, a, memory_order_release);
 	}
-	if (b == NULL)
-		return 0;
-	detach(a);
-	detach(b);
-	/* Release: pairs with the acquire in dp_port_poll(). */
-	atomic_store_explicit(&a->peer, b, memory_order_release);
-	atomic_store_explicit(&b->peer, a, memory_order_release);
+	pthread_mutex_unlock(&dp_plane.lock);
 	return 0;
 }
 
@@ -405,5 +458,5 @@ dp_port_name(const struct dp_port *port)
 unsigned int
 dp_port_lcore(const struct dp_port *port)
 {
-	return port->lcore->lcore;
+	return port->home->lcore;
 }

@@ -119,7 +119,7 @@ is_ours(const struct rte_mbuf *m)
 static uint16_t
 finish(struct dp_port *port, struct rte_mbuf *m, struct rte_mbuf **out, uint16_t nb_out)
 {
-	struct rte_mempool *mp = dp_plane_pool((int)port->lcore->socket);
+	struct rte_mempool *mp = dp_plane_pool((int)port->home->socket);
 	uint64_t need = offloads_for(m);
 	bool by_driver = (need & port->tx_offloads) == need;
 	int ret;
@@ -234,7 +234,7 @@ start(struct dp_port *port, const struct rte_eth_dev_info *info, bool intr)
 	struct rte_eth_txconf tx = info->default_txconf;
 	uint16_t nb_rx = DESC_NB;
 	uint16_t nb_tx = DESC_NB;
-	int socket = (int)port->lcore->socket;
+	int socket = (int)port->home->socket;
 	int ret;
 
 	port->tx_offloads = info->tx_offload_capa & TX_WANT;
@@ -293,7 +293,7 @@ bring_up(struct dp_port *port, char *err, size_t err_size)
 		DP_LOG(WARNING, "uplink %s: not promiscuous, unicast frames may be missed: %s",
 			port->name, rte_strerror(-ret));
 	if (dp_plane.adaptive) {
-		port->wakes = rte_eth_dev_rx_intr_ctl_q(port->eth_id, 0, port->lcore->epfd,
+		port->wakes = rte_eth_dev_rx_intr_ctl_q(port->eth_id, 0, port->home->epfd,
 				      RTE_INTR_EVENT_ADD, NULL) == 0;
 		if (!port->wakes)
 			DP_LOG(NOTICE,
@@ -303,8 +303,8 @@ bring_up(struct dp_port *port, char *err, size_t err_size)
 	return 0;
 }
 
-struct dp_port *
-dp_port_add_uplink(const char *ethdev, struct dp_switch *sw, char *err, size_t err_size)
+static struct dp_port *
+add_uplink(const char *ethdev, struct dp_switch *sw, char *err, size_t err_size)
 {
 	struct dp_port *port;
 	uint16_t eth_id;
@@ -339,6 +339,17 @@ err_free:
 	return NULL;
 }
 
+struct dp_port *
+dp_port_add_uplink(const char *ethdev, struct dp_switch *sw, char *err, size_t err_size)
+{
+	struct dp_port *port;
+
+	pthread_mutex_lock(&dp_plane.lock);
+	port = add_uplink(ethdev, sw, err, err_size);
+	pthread_mutex_unlock(&dp_plane.lock);
+	return port;
+}
+
 void
 dp_uplink_stop(struct dp_port *port)
 {
@@ -346,7 +357,7 @@ dp_uplink_stop(struct dp_port *port)
 
 	if (port->wakes)
 		rte_eth_dev_rx_intr_ctl_q(
-			port->eth_id, 0, port->lcore->epfd, RTE_INTR_EVENT_DEL, NULL);
+			port->eth_id, 0, port->home->epfd, RTE_INTR_EVENT_DEL, NULL);
 	ret = rte_eth_dev_stop(port->eth_id);
 	if (ret < 0)
 		DP_LOG(WARNING, "uplink %s: does not stop: %s", port->name, rte_strerror(-ret));

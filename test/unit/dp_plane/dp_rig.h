@@ -90,6 +90,8 @@ void dpr_mac(uint8_t *mac, uint32_t station);
 void dpr_say(struct dpr_north *n, uint32_t dst, uint32_t src, uint32_t id);
 /** The next frame is that one. */
 void dpr_hears(struct dpr_north *n, uint32_t dst, uint32_t src, uint32_t id);
+/** Wait until what it sent so far has been dealt with. */
+void dpr_through(struct dpr_north *n);
 /** No frame is there. */
 void dpr_silent(struct dpr_north *n);
 /** Wait until a condition holds, DPR_WAIT_S at most: whether it does. Once true it is not asked again. */

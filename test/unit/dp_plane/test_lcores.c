@@ -122,6 +122,61 @@ test_churn(void)
 	CU_ASSERT_EQUAL(dp_switch_delete(sw), 0);
 }
 
+static int node_of_a, node_of_b;
+
+static int
+node_of(const struct dp_port *port)
+{
+	return port->name[0] == 'a' ? node_of_a : node_of_b;
+}
+
+/** Norths whose memory is elsewhere: ports move to lcores there, with frames on their way. */
+static void
+test_nodes(void)
+{
+	struct dp_switch *sw = dp_switch_create("br0", 300, 256, err, sizeof(err));
+	struct dpr_north *a = dpr_port("a", sw);
+	struct dpr_north *b = dpr_port("b", sw);
+	int (*const real)(const struct dp_port *port) = dp_numa_node_of;
+	struct pump p = {.from = a, .to = b};
+	struct dp_port_stats sa, sb;
+	pthread_t thread;
+	uint32_t i;
+
+	dp_plane.lcores[0]->socket = 0;
+	dp_plane.lcores[1]->socket = 1;
+	dp_numa_node_of = node_of;
+	dp_numa_init();
+	dpr_say(b, 1, 2, 0);
+	dpr_hears(a, 1, 2, 0);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, pump_run, &p), 0);
+	for (i = 0; i < 40; i++) {
+		node_of_a = i % 2;
+		node_of_b = i / 2 % 2;
+		vbus_ctl_lock();
+		dp_numa_look(a->port);
+		vbus_ctl_unlock();
+		vbus_ctl_job_flush();
+		CU_ASSERT_EQUAL(dp_port_lcore(a->port), dp_plane.lcores[node_of_a]->lcore);
+		CU_ASSERT_EQUAL(dp_port_lcore(b->port), dp_plane.lcores[node_of_b]->lcore);
+		usleep(2000);
+	}
+	atomic_store(&p.stop, true);
+	pthread_join(thread, NULL);
+	dp_port_stats(a->port, &sa);
+	dp_port_stats(b->port, &sb);
+	CU_ASSERT(p.sent > 1000 && p.got > 0);
+	CU_ASSERT_EQUAL(p.wrong, 0);
+	CU_ASSERT_EQUAL(sa.rx_packets, p.sent);
+	CU_ASSERT_EQUAL(p.got + all_drops(&sa) + all_drops(&sb), p.sent);
+	dp_numa_node_of = real;
+	dp_plane.lcores[1]->socket = 0;
+	dp_numa_init();
+	dpr_close(a);
+	dpr_close(b);
+	CU_ASSERT_EQUAL(dp_switch_delete(sw), 0);
+}
+
 /** A change takes as long as the lcores need to leave what was before: no longer. */
 static void
 test_changes(void)
@@ -280,6 +335,7 @@ main(int argc, char **argv)
 {
 	static const struct cu_test tests[] = {
 		{"ports come and go under traffic", test_churn},
+		{"memory on other nodes", test_nodes},
 		{"changes are quick", test_changes},
 		{"sleep and wake-up", test_sleep},
 		{"stop and start", test_restart},

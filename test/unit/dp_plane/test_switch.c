@@ -189,6 +189,7 @@ test_isolation(void)
 	dpr_say(c, 1, 3, 2); /* br1 does not know it */
 	dpr_hears(d, 1, 3, 2);
 	dpr_say(e, 0, 5, 3);
+	dpr_through(e);
 	dpr_silent(a);
 	dpr_silent(b);
 	dpr_silent(c);
@@ -199,6 +200,7 @@ test_isolation(void)
 	CU_ASSERT_EQUAL(dp_port_set_switch(b->port, sw[1]), 0);
 	CU_ASSERT(known(sw[0], 2, NULL));
 	dpr_say(a, 2, 1, 5);
+	dpr_through(a);
 	dpr_say(d, 2, 4, 6);
 	dpr_hears(b, 2, 4, 6);
 	dpr_hears(c, 2, 4, 6);
@@ -281,9 +283,11 @@ test_patch(void)
 	}
 	dpr_silent(c);
 	dpr_say(c, 0, 3, 3);
+	dpr_through(c);
 	/* Undone: they lead nowhere, until they join again. */
 	CU_ASSERT_EQUAL(dp_port_patch(b->port, NULL), 0);
 	dpr_say(a, 0, 1, 4);
+	dpr_through(a);
 	CU_ASSERT_EQUAL(dp_port_set_switch(a->port, sw), 0);
 	dpr_say(c, 0, 3, 5);
 	dpr_hears(a, 0, 3, 5);
@@ -294,6 +298,7 @@ test_patch(void)
 	dpr_hears(b, 0, 3, 6);
 	dpr_close(b);
 	dpr_say(c, 0, 3, 7);
+	dpr_through(c);
 	CU_ASSERT_EQUAL(dp_port_set_switch(c->port, sw), 0);
 	dpr_say(a, 0, 1, 8);
 	dpr_hears(c, 0, 1, 8);
