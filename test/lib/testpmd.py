@@ -166,7 +166,7 @@ class Testpmd:
                 self.give_up(f'ended (status {self.wait(5)}) before its prompt')
             if len(self.output) != length:
                 quiet = time.monotonic()
-            elif time.monotonic() - quiet > 1 and re.search(r'> \s*$', self.output[start:]):
+            elif time.monotonic() - quiet > 0.1 and re.search(r'> \s*$', self.output[start:]):
                 return
             if time.monotonic() > deadline:
                 self.give_up(f'no prompt within {timeout} s')
