@@ -32,10 +32,10 @@ slots_peek(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slot
 	if (l4ro)
 		venet_l4ro_slots(q, p, s);
 	for (i = 0; i < s->nb; i++) {
-		uint64_t len = s->e[i].len;
+		/* The frame that it meets is not known yet: as much as any frame needs. */
+		uint64_t len = RTE_MIN(s->e[i].len, (uint64_t)VENET_FRAME_MAX_VLAN);
 
-		/* The whole room at once: the frame that it meets is not known yet. */
-		s->dst_peer[i] = unlikely(len - 1 >= VENET_FRAME_MAX_VLAN)
+		s->dst_peer[i] = unlikely(len == 0)
 					 ? NULL
 					 : vbus_memview_ptr(p->view, &q->mc, s->e[i].ptr, len);
 		if (likely(s->dst_peer[i] != NULL))
@@ -174,10 +174,38 @@ put_frame(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots
 	}
 }
 
+/**
+ * One segment into a buffer that is not in one piece here: the payload in parts, summed on the way;
+ * the headers, which hold the sum, last.
+ * @return 0, -EFAULT: the buffer is bad (the segment is done with all the same)
+ */
+static __rte_noinline int
+copy_segment_slow(struct venet_txq *q, const struct venet_path *p, uint64_t iova,
+	struct vbus_gso *g, const struct rte_mbuf *m, uint32_t n)
+{
+	const uint32_t hdr_len = g->hdr_len;
+	const struct venet_piece whole = {.iova = iova, .len = hdr_len + n};
+	uint8_t part[512]; /* even: the sum is one of 16-bit words */
+	uint32_t sum = 0;
+	uint32_t at, k;
+	int ret = 0;
+
+	for (at = 0; at < n && ret == 0; at += k) {
+		k = RTE_MIN(n - at, (uint32_t)sizeof(part));
+		venet_copy_chain(part, m, hdr_len + g->done + at, k);
+		sum += rte_raw_cksum(part, k); /* at most 128 parts of 16 bits */
+		ret = venet_write(p, &q->mc, &whole, hdr_len + at, part, k);
+	}
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	vbus_gso_emit(g, part, (uint16_t)sum);
+	return ret == 0 ? venet_write(p, &q->mc, &whole, 0, part, hdr_len) : ret;
+}
+
 /** One segment of a TSO frame into the slot at s->used. */
 static void
-put_segment(struct venet_txq *q, struct venet_tx_slots *s, struct vbus_gso *g,
-	const struct rte_mbuf *m, bool l4ro)
+put_segment(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s,
+	struct vbus_gso *g, const struct rte_mbuf *m, bool l4ro)
 {
 	const uint32_t n = vbus_gso_next_len(g);
 	const uint32_t len = g->hdr_len + n;
@@ -187,15 +215,16 @@ put_segment(struct venet_txq *q, struct venet_tx_slots *s, struct vbus_gso *g,
 		g->done += n;
 		return;
 	}
-	if (dst == NULL) {
-		/* Rare enough (a buffer over two extents) not to be cut twice. */
-		q->stats.drop_addr++;
-		slot_return(s, l4ro);
-		g->done += n;
-		return;
+	if (unlikely(dst == NULL)) {
+		if (copy_segment_slow(q, p, s->e[s->used].ptr, g, m, n) < 0) {
+			q->stats.drop_addr++;
+			slot_return(s, l4ro);
+			return;
+		}
+	} else {
+		venet_copy_chain(dst + g->hdr_len, m, g->hdr_len + g->done, n);
+		vbus_gso_emit(g, dst, rte_raw_cksum(dst + g->hdr_len, n));
 	}
-	venet_copy_chain(dst + g->hdr_len, m, g->hdr_len + g->done, n);
-	vbus_gso_emit(g, dst, rte_raw_cksum(dst + g->hdr_len, n));
 	slot_commit(q, s, len, NULL, l4ro);
 }
 
@@ -232,7 +261,7 @@ put_tso(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *
 			if (s->nb == 0)
 				break; /* north took a buffer back: its loss */
 		}
-		put_segment(q, s, &g, m, l4ro);
+		put_segment(q, p, s, &g, m, l4ro);
 	}
 	return 0;
 }

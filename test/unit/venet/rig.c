@@ -438,6 +438,15 @@ rig_pop(struct rig *r, uint64_t *cookie, uint64_t *len)
 	return true;
 }
 
+/** What north sees there, over the seam too. */
+static void
+rig_copy_out(struct rig *r, uint8_t *dst, uint64_t iova, uint32_t len)
+{
+	struct vbus_memcache mc = {0, 0, 0};
+
+	CU_ASSERT_FATAL(len == 0 || vbus_memview_copy_in(r->view, &mc, dst, iova, len) == 0);
+}
+
 /** L4RO: what the descriptor says. */
 static void
 read_rx_sg(struct rig *r, uint32_t slot, struct rig_frame *f)
@@ -475,7 +484,7 @@ read_rx_sg(struct rig *r, uint32_t slot, struct rig_frame *f)
 			CU_ASSERT_EQUAL(vbus_ioq_north_push_inuse(&r->pg.q, &e, 1), 1);
 		}
 		CU_ASSERT_FATAL(off + iov.len <= sizeof(f->data));
-		memcpy(f->data + off, rig_ptr(r, addr), iov.len);
+		rig_copy_out(r, f->data + off, addr, iov.len);
 		off += iov.len;
 	}
 	CU_ASSERT_EQUAL(off, sg.len);
@@ -496,7 +505,7 @@ rig_recv(struct rig *r, struct rig_frame *f)
 		CU_ASSERT_FATAL(len <= r->rx_room);
 		memset(&f->o, 0, sizeof(f->o));
 		f->len = (uint32_t)len;
-		memcpy(f->data, rig_ptr(r, r->rx_buf[slot]), len);
+		rig_copy_out(r, f->data, r->rx_buf[slot], (uint32_t)len);
 	}
 	post_rx(r, (uint32_t)slot);
 	return true;

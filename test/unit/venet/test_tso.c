@@ -553,6 +553,73 @@ test_to_north_waits(void)
 	rig_close(&r);
 }
 
+/** Send one frame, cut at @p segsz, and check what comes out. */
+static void
+cut_and_check(uint32_t i, uint16_t segsz)
+{
+	struct rte_mbuf *m;
+
+	build((struct rig_tcp){
+		.v6 = i & 1, .payload = 9001 + i, .opt_len = i & 4 ? 12 : 0, .tcp_flags = 0x18});
+	m = as_mbuf(segsz);
+	CU_ASSERT_EQUAL(vbus_venet_tx_burst(r.v, 0, &m, 1), 1);
+	while (off < in_len - hdr_len) {
+		CU_ASSERT_TRUE_FATAL(rig_recv(&r, &frame));
+		check_segment(frame.data, frame.len, segsz);
+	}
+	CU_ASSERT_FALSE(rig_recv(&r, &frame));
+}
+
+/** North's posted buffer @p i lies elsewhere. */
+static void
+move_buffer(uint32_t i, uint64_t addr)
+{
+	uint8_t *sg = (uint8_t *)rig_ptr(&r, r.l4ro != 0 ? r.l4ro_pool.iova : RIG_BASE) +
+		      i * VENET_POOL_SLOT_SIZE;
+
+	r.rx_buf[i] = addr;
+	if (r.l4ro != 0)
+		memcpy(sg + VENET_SG_IOV_OFFSET + offsetof(struct venet_iov, ptr), &addr, 8);
+	else
+		r.rx.q.desc[i].ptr = addr;
+}
+
+/** Buffers larger than any frame, and one that lies on both sides of the seam. */
+static void
+test_to_north_odd_buffers(void)
+{
+	struct vbus_venet_rx_stats rx;
+	struct vbus_venet_tx_stats tx;
+	uint32_t i;
+
+	for (i = 0; i < 2; i++) {
+		rig_up(&r, 0, 0, i == 0 ? 0 : SG_ALL & ~(VENET_CAP_TSO4 | VENET_CAP_TSO6), 16,
+			RIG_FRAME);
+		move_buffer(3, RIG_SEAM - 777);
+		for (uint32_t k = 0; k < 40; k++)
+			cut_and_check(k, (uint16_t)(1000 + 97 * k));
+		vbus_venet_stats(r.v, 0, &rx, &tx);
+		CU_ASSERT_EQUAL(tx.drop_addr, 0);
+		CU_ASSERT_EQUAL(tx.drop_room, 0);
+		CU_ASSERT_EQUAL(tx.gso_done, 40);
+		rig_close(&r);
+	}
+	/* A buffer that is nowhere costs its segment, and no more. */
+	rig_up(&r, 0, 0, 0, 16, RIG_FRAME);
+	move_buffer(12, RIG_SEAM + RIG_HALF - 100);
+	build((struct rig_tcp){.payload = 9000, .tcp_flags = 0x18});
+	for (i = 0; i < 2; i++) {
+		struct rte_mbuf *m = as_mbuf(1000);
+
+		CU_ASSERT_EQUAL(vbus_venet_tx_burst(r.v, 0, &m, 1), 1);
+		while (rig_recv(&r, &frame))
+			;
+	}
+	vbus_venet_stats(r.v, 0, &rx, &tx);
+	CU_ASSERT_EQUAL(tx.drop_addr, 1);
+	rig_close(&r);
+}
+
 int
 main(void)
 {
@@ -569,6 +636,7 @@ main(void)
 		{"to north, not granted", test_to_north_cannot},
 		{"to north, checksums", test_to_north_csum},
 		{"to north, buffers for a part", test_to_north_waits},
+		{"to north, odd buffers", test_to_north_odd_buffers},
 		{NULL, NULL},
 	};
 	int ret = rig_eal("test_venet_tso");
