@@ -315,13 +315,22 @@ window_is_full(const struct vfu_client *c)
 	       c->in_flight + req->expect > WINDOW;
 }
 
+/* May a request leave together with those before it? @p total bytes so far, @p owed for replies. */
+static bool
+leaves_too(const struct vfu_request *req, size_t total, uint32_t owed)
+{
+	return req != NULL && req->nb_fds == 0 && total + req->len <= VFU_TX_CHUNK &&
+	       owed + req->expect <= WINDOW;
+}
+
 /* Gather what leaves together: one request with descriptors, or several without. */
 static uint32_t
 gather(struct vfu_client *c, struct iovec iov[SEND_IOVS])
 {
-	struct vfu_request *req = c->unsent.first;
-	uint32_t n = 0, owed = c->in_flight;
+	const struct vfu_request *req = c->unsent.first;
+	uint32_t owed = c->in_flight;
 	size_t total = 0;
+	uint32_t n = 0;
 
 	do {
 		iov[n].iov_base = req->msg + req->sent;
@@ -332,8 +341,7 @@ gather(struct vfu_client *c, struct iovec iov[SEND_IOVS])
 		if (req->nb_fds > 0)
 			break;
 		req = req->next;
-	} while (n < SEND_IOVS && req != NULL && req->nb_fds == 0 &&
-		 total + req->len <= VFU_TX_CHUNK && owed + req->expect <= WINDOW);
+	} while (n < SEND_IOVS && leaves_too(req, total, owed));
 	return n;
 }
 
