@@ -24,6 +24,8 @@
 #include <vbus/pci.h>
 #include <vbus/shm_signal.h>
 
+#include "compat.h"
+
 struct vbus_device;
 struct vbus_shm;
 struct vbus_signal;
@@ -37,13 +39,13 @@ struct vbus_bridge_ops {
 	/* A device call: @vector is VBUS_PCI_HC_*, @args its block of @len bytes, written back. */
 	int (*call)(struct vbus_device *vdev, u32 vector, void *args, u32 len);
 	/*
-	 * DEVCALL. @data of @len bytes, up to VBUS_CALL_MAX, may lie anywhere (it is copied to memory that
-	 * south can reach, and back); NULL with @len 0.
+	 * DEVCALL. @data of @len bytes, up to VBUS_CALL_MAX, may lie anywhere (it is copied to
+	 * memory that south can reach, and back); NULL with @len 0.
 	 */
 	int (*devcall)(struct vbus_device *vdev, u32 func, void *data, u32 len);
 	/* DEVSHM of @shm, whose memory is there. Gives it handle and cookie. Process context. */
 	int (*shm_add)(struct vbus_shm *shm);
-	/* No notifier of @shm runs and none will when this returns. After DEVCLOSE. Process context. */
+	/* No notifier of @shm runs, and none will, when this returns. After DEVCLOSE. Process ctx. */
 	void (*shm_del)(struct vbus_shm *shm);
 	/* Tell south to look at @shm: one port write. Any context. */
 	void (*signal)(struct vbus_shm *shm);
@@ -61,8 +63,8 @@ struct vbus_device {
 	char type[VBUS_DEVTYPE_LEN];
 	char name[VBUS_DEVNAME_LEN]; /* "" when south tells none */
 	u64 handle;		  /* of DEVOPEN; 0: not open */
-	bool dead;		  /* south is gone (surprise removal, reset): calls fail, memory stays ours */
-	struct list_head shms;	  /* blocks shared since open; process context, one owner: the driver */
+	bool dead;		  /* south is gone: calls fail, memory stays ours */
+	struct list_head shms;	  /* shared since open; process context, one owner: the driver */
 };
 
 #define to_vbus_device(d) container_of(d, struct vbus_device, dev)
@@ -117,7 +119,8 @@ struct vbus_signal {
 	struct vbus_shm *shm;
 	void (*notify)(struct vbus_signal *sig);
 	void *priv;	 /* the driver's */
-	spinlock_t lock; /* one wake-up at a time */
+	spinlock_t lock; /* one wake-up at a time; notify() must not enable its own signal */
+	bool enabled;	 /* what desc->north.enabled should say: south can write that one */
 };
 
 /* Inject: tell south, unless it does not want to know. Any context. */
@@ -128,6 +131,8 @@ void vbus_signal_enable(struct vbus_signal *sig);
 void vbus_signal_disable(struct vbus_signal *sig);
 /* For bridges: South's SHMSIGNAL arrived. Hard interrupt context. */
 void vbus_signal_wakeup(struct vbus_signal *sig);
+/* For bridges: inject() without the port write; true: it is due. */
+bool vbus_signal_raise(struct vbus_signal *sig);
 
 /* A block shared with south: coherent memory, zeroed, owned by the bus module. */
 struct vbus_shm {
@@ -140,8 +145,12 @@ struct vbus_shm {
 	u32 signal_offset;	/* VBUS_PCI_SHM_NO_SIGNAL: none */
 	struct vbus_signal signal;
 	u32 handle;		/* the bridge's: what signal() writes */
-	u32 cookie;		/* the bridge's: what SHMSIGNAL carries; an index, never a pointer */
+	u32 cookie;		/* the bridge's: what SHMSIGNAL carries; never a pointer */
 	bool added;
+	void *bridge;		/* the bridge's own */
+	void *mem;		/* what was allocated: a ring's head starts further in */
+	dma_addr_t mem_dma;
+	size_t mem_len;
 };
 
 /* Memory first, to be filled; south knows of it with vbus_shm_share(). ERR_PTR on failure. */

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Copyright(c) 2026 vbus developers */
+
+/*
+ * Blocks of memory that a device shares with south. They hang on the device from their allocation
+ * to its close, whatever fails in between, so that no driver has an error path for them. Process
+ * context; the driver serialises.
+ */
+
+#include <linux/slab.h>
+
+#include "shm.h"
+#include "vbus_drv.h"
+
+struct vbus_shm *vbus_shm_alloc_skewed(struct vbus_device *vdev, u32 id, u32 len, u32 skew)
+{
+	struct vbus_shm *shm;
+
+	shm = kzalloc(sizeof(*shm), GFP_KERNEL);
+	if (!shm)
+		return ERR_PTR(-ENOMEM);
+	shm->mem_len = (size_t)len + skew;
+	shm->mem = dma_alloc_coherent(vdev->dma_dev, shm->mem_len, &shm->mem_dma, GFP_KERNEL);
+	if (!shm->mem) {
+		kfree(shm);
+		return ERR_PTR(-ENOMEM);
+	}
+	shm->vdev = vdev;
+	shm->id = id;
+	shm->len = len;
+	shm->addr = shm->mem + skew;
+	shm->dma = shm->mem_dma + skew;
+	shm->signal_offset = VBUS_PCI_SHM_NO_SIGNAL;
+	list_add_tail(&shm->node, &vdev->shms);
+	return shm;
+}
+
+struct vbus_shm *vbus_shm_alloc(struct vbus_device *vdev, u32 id, u32 len)
+{
+	return vbus_shm_alloc_skewed(vdev, id, len, 0);
+}
+EXPORT_SYMBOL_GPL(vbus_shm_alloc);
+
+int vbus_shm_share(struct vbus_shm *shm)
+{
+	int ret;
+
+	if (!shm->vdev->handle || shm->added)
+		return -EINVAL;
+	ret = shm->vdev->ops->shm_add(shm);
+	if (ret < 0)
+		return ret;
+	shm->added = true;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vbus_shm_share);
+
+void vbus_shm_free_all(struct vbus_device *vdev)
+{
+	struct vbus_shm *shm, *next;
+
+	list_for_each_entry_safe(shm, next, &vdev->shms, node) {
+		if (shm->added)
+			vdev->ops->shm_del(shm);
+		list_del(&shm->node);
+		dma_free_coherent(vdev->dma_dev, shm->mem_len, shm->mem, shm->mem_dma);
+		kfree(shm);
+	}
+}
