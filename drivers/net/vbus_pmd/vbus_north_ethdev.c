@@ -343,10 +343,8 @@ north_probe(struct rte_vbus_driver *drv, struct rte_vbus_device *vdev)
 	int ret;
 
 	(void)drv;
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-		PMD_LOG(NOTICE, vdev->full_name, "not supported in a secondary process");
-		return -ENOTSUP;
-	}
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return vbus_pmd_secondary_attach(vdev->full_name, &vdev->device);
 	vbus_mark_init();
 	eth = rte_eth_dev_allocate(vdev->full_name);
 	if (eth == NULL) {
@@ -413,10 +411,13 @@ north_dropped(struct rte_vbus_device *vdev)
 static int
 north_remove(struct rte_vbus_device *vdev)
 {
-	struct north_local *l = port_get(vdev);
+	struct north_local *l;
 	uint16_t port_id;
 	bool started;
 
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return vbus_pmd_secondary_detach(vdev->full_name);
+	l = port_get(vdev);
 	if (l == NULL)
 		return 0; /* the application closed it */
 	port_id = l->port->port_id;

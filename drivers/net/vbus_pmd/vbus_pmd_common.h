@@ -104,4 +104,18 @@ struct rte_intr_handle *vbus_pmd_intr_create(const int *fds, uint16_t nb_queues)
 /** Free it; the eventfds stay open. NULL is ignored. */
 void vbus_pmd_intr_free(struct rte_intr_handle *handle);
 
+/* ---- secondary processes ------------------------------------------------------------------------ */
+
+/**
+ * In a secondary process: a view of the primary's port, that can be asked for what ethdev's shared
+ * data holds and moves no frame. Enough for dpdk-dumpcap.
+ *
+ * @param name    the port's, as in the primary
+ * @param device  this process's device
+ * @return 0; -ENODEV: the primary has no port of that name
+ */
+int vbus_pmd_secondary_attach(const char *name, struct rte_device *device);
+/** Forget the view; the primary's port is not touched. @return 0 or a negative errno. */
+int vbus_pmd_secondary_detach(const char *name);
+
 #endif /* VBUS_PMD_COMMON_H */

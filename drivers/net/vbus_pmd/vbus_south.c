@@ -40,10 +40,8 @@ probe(struct rte_vdev_device *vdev)
 	struct rte_eth_dev *dev;
 	int ret;
 
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-		PMD_LOG(ERR, name, "not in a secondary process");
-		return -ENOTSUP;
-	}
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return vbus_pmd_secondary_attach(name, &vdev->device);
 	ret = vbus_south_args_parse(name, rte_vdev_device_args(vdev), &args, reason);
 	if (ret != 0) {
 		PMD_LOG(ERR, name, "%s", reason);
@@ -78,8 +76,11 @@ static int
 vdev_remove(struct rte_vdev_device *vdev)
 {
 	const char *name = rte_vdev_device_name(vdev);
-	struct rte_eth_dev *dev = rte_eth_dev_allocated(name);
+	struct rte_eth_dev *dev;
 
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return vbus_pmd_secondary_detach(name);
+	dev = rte_eth_dev_allocated(name);
 	if (dev == NULL) {
 		vbus_south_vdev_gone(name); /* closed before */
 		return 0;
