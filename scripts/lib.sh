@@ -97,6 +97,10 @@ build_tree()
 	rm -f "$log"
 }
 
+# What the guest lab needs of the machine: it makes a Debian 13 tree, builds modules, packs initramfs files.
+packages_guest='debootstrap busybox-static cpio make gcc libelf-dev xz-utils kmod kexec-tools sparse perl curl
+iperf3 ethtool iproute2 iputils-ping dpdk-dev'
+
 # What the demo uses beside them, for the kernel's traffic.
 packages_demo='iproute2 iputils-ping iperf3'
 
