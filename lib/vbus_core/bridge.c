@@ -79,6 +79,7 @@ bridge_clear(struct vbus_bridge *b)
 	memset(b->ls->channels, 0, lb->channels_end * sizeof(b->ls->channels[0]));
 	lb->channels_end = 0;
 	b->info.nb_channels = 0;
+	vbus_conns_new_epoch(b);
 	for (i = 0; i < VBUS_LINK_DEVS; i++) {
 		if (b->dev_of[i] == NULL)
 			continue;
@@ -266,9 +267,12 @@ bridge_shmsignal(struct vbus_bridge *b, uint32_t handle)
 		(void)vbus_bridge_refuse(b, VBUS_REFUSED_HANDLE, -ENOENT);
 		return;
 	}
-	/* A dropped device: its rings take signals, nobody looks (7.15). */
-	if (shm->conn->dev != NULL && shm->conn->cls->ops->signal != NULL)
+	if (shm->conn->dev == NULL) {
+		if (shm->conn->cls->ops->dropped != NULL) /* 7.15 */
+			shm->conn->cls->ops->dropped(shm->conn, -1);
+	} else if (shm->conn->cls->ops->signal != NULL) {
 		shm->conn->cls->ops->signal(shm->conn, shm);
+	}
 }
 
 void
@@ -309,11 +313,47 @@ signal_raised(uint8_t *desc_peer)
 	       (vbus_signal_is_enabled(&s) || vbus_peer_load8(&d->south.pending) != 0);
 }
 
-void
-vbus_bridge_kick(struct vbus_bridge *b)
+/* Lists of lists would cost a cache miss for each link of the chain, at every kick: gather them. */
+static int
+kick_gather(struct vbus_bridge *b)
 {
 	struct vbus_conn *conn;
 	struct vbus_shm *shm;
+
+	b->nb_kick = 0;
+	if (b->kick_room < b->info.nb_shms) {
+		struct vbus_kick_entry *more;
+		uint32_t room = b->info.nb_shms + b->info.nb_shms / 2;
+
+		more = realloc(b->kick, room * sizeof(*more));
+		if (more == NULL)
+			return -ENOMEM; /* the next kick tries again, and timers look meanwhile */
+		b->kick = more;
+		b->kick_room = room;
+	}
+	LIST_FOREACH(conn, &b->conns, next)
+	{
+		if (conn->dev == NULL || conn->cls->ops->signal == NULL)
+			continue;
+		LIST_FOREACH(shm, &conn->shms, next)
+		{
+			if (shm->has_signal && !shm->deaf && shm->va != NULL)
+				b->kick[b->nb_kick++] = (struct vbus_kick_entry){
+					.desc_peer = shm->va + shm->signal_offset,
+					.shm = shm,
+				};
+		}
+	}
+	b->kick_stale = false;
+	return 0;
+}
+
+#define KICK_AHEAD 8u
+
+void
+vbus_bridge_kick(struct vbus_bridge *b)
+{
+	uint32_t i;
 
 	b->info.nb_signals_in++;
 	if (!vbus_bridge_has(b, VBUS_LINK_PEER | VBUS_LINK_NEGOTIATED))
@@ -321,15 +361,16 @@ vbus_bridge_kick(struct vbus_bridge *b)
 	/* North's stores before its write to the eventfd are seen: the system calls order them. */
 	if (b->evq_mapped && vbus_signal_is_raised(&b->evq_signal))
 		vbus_bridge_evq_signalled(b);
-	LIST_FOREACH(conn, &b->conns, next)
-	{
-		if (conn->dev == NULL || conn->cls->ops->signal == NULL)
-			continue;
-		LIST_FOREACH(shm, &conn->shms, next)
-		{
-			if (shm->has_signal && shm->va != NULL &&
-				signal_raised(shm->va + shm->signal_offset))
-				conn->cls->ops->signal(conn, shm);
+	if (b->kick_stale && kick_gather(b) != 0)
+		return;
+	/* A class neither closes connections nor changes memory from within signal(). */
+	for (i = 0; i < b->nb_kick; i++) {
+		if (i + KICK_AHEAD < b->nb_kick)
+			__builtin_prefetch(b->kick[i + KICK_AHEAD].desc_peer);
+		if (signal_raised(b->kick[i].desc_peer)) {
+			struct vbus_conn *conn = b->kick[i].shm->conn;
+
+			conn->cls->ops->signal(conn, b->kick[i].shm);
 		}
 	}
 	vbus_bridge_settle(b);
@@ -350,7 +391,7 @@ vbus_bridge_create(struct vbus_bus *bus)
 		return NULL;
 	memset(b, 0, sizeof(*b));
 	b->bus = bus;
-	LIST_INIT(&b->conns);
+	vbus_conns_init(b);
 	snprintf(name, sizeof(name), "vbus-%s", bus->name);
 	b->ls = vbus_link_state_create(name, &b->ls_fd);
 	if (b->ls == NULL)
@@ -382,6 +423,7 @@ vbus_bridge_destroy(struct vbus_bridge *b)
 	vbus_bridge_notify_fini(b);
 	vbus_link_state_unmap(b->ls);
 	close(b->ls_fd);
+	free(b->kick);
 	free(b);
 }
 

@@ -72,6 +72,10 @@ call_devclose(struct vbus_bridge *b, void *data, uint64_t datap)
 	struct vbus_conn *conn = vbus_conn_lookup(b, args->handle);
 
 	(void)datap;
+	if (conn == NULL && vbus_conn_forgotten(b, args->handle)) {
+		vbus_conn_forget_close(b, args->handle);
+		return 0;
+	}
 	if (conn == NULL)
 		return vbus_bridge_refuse(b, VBUS_REFUSED_HANDLE, -ENOENT);
 	vbus_conn_close(conn);
@@ -87,10 +91,16 @@ call_devcall(struct vbus_bridge *b, void *data, uint64_t datap)
 	int ret;
 
 	(void)datap;
+	/* 7.15: an error would crash an old driver. */
+	if (conn == NULL && vbus_conn_forgotten(b, args->devh))
+		return 0;
 	if (conn == NULL)
 		return vbus_bridge_refuse(b, VBUS_REFUSED_HANDLE, -ENOENT);
-	if (conn->dev == NULL)
-		return 0; /* 7.15: an error would crash an old driver */
+	if (conn->dev == NULL) {
+		if (conn->cls->ops->dropped != NULL && args->func <= INT32_MAX)
+			conn->cls->ops->dropped(conn, (int)args->func);
+		return 0;
+	}
 	if (args->len > VBUS_CALL_MAX)
 		return vbus_bridge_refuse(b, VBUS_REFUSED_LENGTH, -EINVAL);
 	if (args->len > 0) {
@@ -122,6 +132,8 @@ call_devshm(struct vbus_bridge *b, void *data, uint64_t datap)
 	};
 
 	(void)datap;
+	if (conn == NULL && vbus_conn_forgotten(b, args->devh))
+		return 0; /* as a signal's handle 0 is none: signals of it go nowhere */
 	if (conn == NULL)
 		return vbus_bridge_refuse(b, VBUS_REFUSED_HANDLE, -ENOENT);
 	return vbus_conn_share(conn, &shm);

@@ -41,6 +41,12 @@ struct vbus_notify {
 	_Atomic uint64_t summary[VBUS_NOTIFY_WORDS / 64];
 };
 
+/** A signal of north's that a kick has to look at. */
+struct vbus_kick_entry {
+	uint8_t *desc_peer;
+	struct vbus_shm *shm;
+};
+
 struct vbus_bridge {
 	struct vbus_bus *bus;
 	struct vbus_link_state *ls;
@@ -63,10 +69,18 @@ struct vbus_bridge {
 
 	/* Objects by slot of the link state. */
 	LIST_HEAD(, vbus_conn) conns;
+	TAILQ_HEAD(, vbus_conn) dropped; /* those whose device is gone, oldest first (ADR-0012) */
+	uint32_t nb_dropped;
+	struct vbus_ctl_timer drop_timer;
 	struct vbus_device *dev_of[VBUS_LINK_DEVS];
 	struct vbus_conn *conn_of[VBUS_LINK_CONNS];
 	struct vbus_shm *shm_of[VBUS_LINK_SHMS];
 	uint32_t dev_hint, conn_hint, shm_hint; /* next slot to try: freed ones rest a while */
+
+	/* What a kick looks at, in one piece; made anew when blocks came, went or moved. */
+	struct vbus_kick_entry *kick;
+	uint32_t nb_kick, kick_room;
+	bool kick_stale;
 
 	struct vbus_notify notify;
 	int notify_fd;
@@ -136,7 +150,16 @@ void vbus_conn_close(struct vbus_conn *conn);
 /** The device goes: closed for the class, callable for north. */
 void vbus_conn_drop(struct vbus_conn *conn);
 struct vbus_conn *vbus_conn_lookup(struct vbus_bridge *b, uint64_t handle);
+/** Is @p handle one whose connection was dropped and forgotten since? Its calls answer 0. */
+bool vbus_conn_forgotten(const struct vbus_bridge *b, uint64_t handle);
+/** DEVCLOSE of such a handle: it is unknown from now on. */
+void vbus_conn_forget_close(struct vbus_bridge *b, uint64_t handle);
+void vbus_conns_init(struct vbus_bridge *b);
+/** At the end of a reset, with no connection left: handles of before are unknown. */
+void vbus_conns_new_epoch(struct vbus_bridge *b);
 struct vbus_shm *vbus_shm_lookup(struct vbus_bridge *b, uint32_t handle);
+/** Dropped connections that are kept whole: rings served, blocks held. */
+#define VBUS_CONN_DROPPED_MAX 256u
 /** A block as DEVSHM describes it. */
 struct vbus_shm_args {
 	uint32_t id, len, signal_offset;

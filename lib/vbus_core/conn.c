@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_common.h>
+
 #include <vbus/device.h>
 #include <vbus/pci.h>
 
@@ -112,6 +114,7 @@ shm_create(struct vbus_conn *conn, const struct vbus_shm_args *args, uint8_t *va
 	slot->flags = VBUS_LINK_SHM_USED | (shm->has_signal ? VBUS_LINK_SHM_SIGNAL : 0);
 	b->shm_of[index] = shm;
 	b->info.nb_shms++;
+	b->kick_stale = true;
 	LIST_INSERT_HEAD(&conn->shms, shm, next);
 	return shm;
 }
@@ -124,9 +127,12 @@ shm_free(struct vbus_shm *shm)
 	b->ls->shms[shm->index].flags = 0;
 	b->shm_of[shm->index] = NULL;
 	b->info.nb_shms--;
+	b->kick_stale = true;
 	LIST_REMOVE(shm, next);
 	free(shm);
 }
+
+static bool forget_one(struct vbus_bridge *b, const struct vbus_conn *but);
 
 /* What of DEVSHM can be refused. A dropped device takes anything: an error would crash old drivers
  * (7.6, 7.15), and nobody looks into the block.
@@ -166,6 +172,8 @@ vbus_conn_share(struct vbus_conn *conn, const struct vbus_shm_args *args)
 	if (ret != 0)
 		return ret;
 	shm = shm_create(conn, args, va);
+	while (shm == NULL && forget_one(b, conn))
+		shm = shm_create(conn, args, va);
 	if (shm == NULL)
 		return vbus_bridge_refuse(b, VBUS_REFUSED_SPACE, -ENOSPC);
 	if (conn->dev != NULL && conn->cls->ops->shm != NULL) {
@@ -192,6 +200,60 @@ vbus_conn_lookup(struct vbus_bridge *b, uint64_t handle)
 	return conn != NULL && conn->handle == handle ? conn : NULL;
 }
 
+/* A new user of the slot: what is known of those before it grows a generation older. */
+static void
+slot_next_generation(const struct vbus_bridge *b, struct vbus_link_conn *slot)
+{
+	slot->generation++;
+	if (slot->epoch != b->ls->bridge.epoch) {
+		slot->epoch = b->ls->bridge.epoch;
+		slot->gen_first = slot->generation;
+		slot->dropped = 0;
+		slot->dropped_older = 0;
+	}
+	if ((slot->dropped & 1ULL << 63) != 0)
+		slot->dropped_older = 1;
+	slot->dropped <<= 1;
+}
+
+/* The slot that a handle names, if the handle was given out since the last NEGOTIATE. */
+static struct vbus_link_conn *
+slot_of(const struct vbus_bridge *b, uint64_t handle, uint32_t *age)
+{
+	const uint32_t index = (uint32_t)handle - 1;
+	struct vbus_link_conn *slot;
+
+	if (index >= VBUS_LINK_CONNS)
+		return NULL;
+	slot = &b->ls->conns[index];
+	*age = slot->generation - (uint32_t)(handle >> 32);
+	if (slot->epoch != b->ls->bridge.epoch || *age > slot->generation - slot->gen_first)
+		return NULL;
+	return slot;
+}
+
+bool
+vbus_conn_forgotten(const struct vbus_bridge *b, uint64_t handle)
+{
+	uint32_t age;
+	const struct vbus_link_conn *slot = slot_of(b, handle, &age);
+
+	if (slot == NULL)
+		return false;
+	/* Beyond the map in doubt yes: a handle too many costs nothing, an error a guest. */
+	return age < 64 ? (slot->dropped >> age & 1) != 0 : slot->dropped_older != 0;
+}
+
+void
+vbus_conn_forget_close(struct vbus_bridge *b, uint64_t handle)
+{
+	uint32_t age;
+	struct vbus_link_conn *slot = slot_of(b, handle, &age);
+
+	if (slot != NULL && age < 64)
+		slot->dropped &= ~(1ULL << age);
+}
+
 static struct vbus_conn *
 conn_create(struct vbus_bridge *b, struct vbus_device *dev, uint32_t version)
 {
@@ -206,7 +268,7 @@ conn_create(struct vbus_bridge *b, struct vbus_device *dev, uint32_t version)
 	if (conn == NULL)
 		return NULL;
 	slot = &b->ls->conns[index];
-	slot->generation++;
+	slot_next_generation(b, slot);
 	conn->bridge = b;
 	conn->dev = dev;
 	conn->cls = dev->cls;
@@ -222,6 +284,7 @@ conn_create(struct vbus_bridge *b, struct vbus_device *dev, uint32_t version)
 	memset(b->ls->conn_state[index], 0, VBUS_LINK_CONN_STATE);
 	b->conn_of[index] = conn;
 	b->info.nb_conns++;
+	b->kick_stale = true;
 	LIST_INSERT_HEAD(&b->conns, conn, next);
 	return conn;
 }
@@ -231,9 +294,14 @@ conn_free(struct vbus_conn *conn)
 {
 	struct vbus_bridge *b = conn->bridge;
 
+	if ((b->ls->conns[conn->index].flags & VBUS_LINK_CONN_DROPPED) != 0) {
+		TAILQ_REMOVE(&b->dropped, conn, dropped_next);
+		b->nb_dropped--;
+	}
 	b->ls->conns[conn->index].flags = 0;
 	b->conn_of[conn->index] = NULL;
 	b->info.nb_conns--;
+	b->kick_stale = true;
 	LIST_REMOVE(conn, next);
 	free(conn);
 }
@@ -248,6 +316,8 @@ vbus_conn_open(struct vbus_bridge *b, struct vbus_device *dev, uint32_t version,
 	if (dev->conn != NULL)
 		return vbus_bridge_refuse(b, VBUS_REFUSED_EXISTS, -EBUSY);
 	conn = conn_create(b, dev, version);
+	if (conn == NULL && forget_one(b, NULL))
+		conn = conn_create(b, dev, version);
 	if (conn == NULL)
 		return vbus_bridge_refuse(b, VBUS_REFUSED_SPACE, -ENOSPC);
 	dev->conn = conn;
@@ -273,6 +343,7 @@ conn_leave(struct vbus_conn *conn)
 	conn->cls->ops->close(conn);
 	conn->dev->conn = NULL;
 	conn->dev = NULL;
+	conn->bridge->kick_stale = true;
 	LIST_FOREACH(shm, &conn->shms, next)
 	vbus_bridge_notify_flush(conn->bridge, shm);
 }
@@ -292,11 +363,95 @@ vbus_conn_close(struct vbus_conn *conn)
 	conn_free(conn);
 }
 
+/* ---- devices that are gone (7.15, ADR-0012) --------------------------------------------------- */
+
+/* Free a dropped connection but for the note that its handle answers 0. */
+static void
+conn_forget(struct vbus_conn *conn)
+{
+	struct vbus_bridge *b = conn->bridge;
+	struct vbus_shm *shm;
+
+	/* It is the slot's last user. */
+	b->ls->conns[conn->index].dropped |= 1;
+	while ((shm = LIST_FIRST(&conn->shms)) != NULL) {
+		/* An old driver does not wait for it, and may have freed what the cookie names. */
+		if (shm->has_signal && b->ls->bridge.capabilities != 0)
+			vbus_bridge_event(b, VBUS_PCI_EVENT_SHMCLOSE, 0, shm->cookie);
+		shm_free(shm);
+	}
+	conn_free(conn);
+}
+
+/* Is north still putting something in? What it has put in is discarded on the way. */
+static bool
+conn_is_busy(struct vbus_conn *conn)
+{
+	return conn->cls->ops->dropped != NULL && conn->cls->ops->dropped(conn, -1);
+}
+
+/* Forget the oldest quiet one of the dropped, or the oldest. @return false: there is none. */
+static bool
+forget_one(struct vbus_bridge *b, const struct vbus_conn *but)
+{
+	struct vbus_conn *conn, *victim = NULL;
+
+	TAILQ_FOREACH (conn, &b->dropped, dropped_next) {
+		if (conn == but)
+			continue;
+		if (victim == NULL)
+			victim = conn;
+		if (!conn_is_busy(conn)) {
+			victim = conn;
+			break;
+		}
+	}
+	if (victim == NULL)
+		return false;
+	conn_forget(victim);
+	return true;
+}
+
+static void
+drop_timer(struct vbus_ctl_timer *t)
+{
+	struct vbus_bridge *b = container_of(t, struct vbus_bridge, drop_timer);
+	struct vbus_conn *conn;
+
+	TAILQ_FOREACH (conn, &b->dropped, dropped_next)
+		(void)conn_is_busy(conn);
+	if (!TAILQ_EMPTY(&b->dropped))
+		vbus_ctl_timer_arm(t, VBUS_BRIDGE_TIMER_NS);
+	vbus_bridge_settle(b);
+}
+
 void
 vbus_conn_drop(struct vbus_conn *conn)
 {
+	struct vbus_bridge *b = conn->bridge;
+
 	conn_leave(conn);
-	conn->bridge->ls->conns[conn->index].flags |= VBUS_LINK_CONN_DROPPED;
+	b->ls->conns[conn->index].flags |= VBUS_LINK_CONN_DROPPED;
+	TAILQ_INSERT_TAIL(&b->dropped, conn, dropped_next);
+	if (++b->nb_dropped > VBUS_CONN_DROPPED_MAX)
+		(void)forget_one(b, conn);
+	if (!b->drop_timer.armed)
+		vbus_ctl_timer_arm(&b->drop_timer, VBUS_BRIDGE_TIMER_NS);
+}
+
+void
+vbus_conns_init(struct vbus_bridge *b)
+{
+	LIST_INIT(&b->conns);
+	TAILQ_INIT(&b->dropped);
+	b->drop_timer.fn = drop_timer;
+}
+
+void
+vbus_conns_new_epoch(struct vbus_bridge *b)
+{
+	vbus_ctl_timer_cancel(&b->drop_timer);
+	b->ls->bridge.epoch++;
 }
 
 void
@@ -317,6 +472,7 @@ vbus_conns_rebind(struct vbus_bridge *b)
 	struct vbus_conn *conn;
 	struct vbus_shm *shm;
 
+	b->kick_stale = true;
 	LIST_FOREACH(conn, &b->conns, next)
 	{
 		LIST_FOREACH(shm, &conn->shms, next)

@@ -58,7 +58,7 @@ struct vbus_link_bridge {
 	uint32_t last_devid; /* given out last; 0: none since the function reset */
 	uint64_t capabilities;
 	uint32_t channels_end; /* channels at and beyond it are unused */
-	uint32_t pad;
+	uint32_t epoch;	       /* NEGOTIATEs and resets: older notes of handles mean nothing */
 	struct {
 		uint64_t ring;
 		uint64_t data;
@@ -110,7 +110,12 @@ struct vbus_link_conn {
 	uint64_t handle;
 	uint32_t dev; /* slot; not with DROPPED */
 	uint32_t version;
-	uint8_t pad[40];
+	/* Which earlier users of the slot were dropped and forgotten (ADR-0012), since gen_first. */
+	uint64_t dropped; /* bit n: generation - n */
+	uint32_t epoch;
+	uint32_t gen_first;
+	uint32_t dropped_older; /* so was one that has left the map */
+	uint8_t pad[20];
 };
 
 #define VBUS_LINK_SHM_USED   (1u << 0)

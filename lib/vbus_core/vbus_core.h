@@ -56,6 +56,13 @@ struct vbus_class_ops {
 	int (*shm)(struct vbus_conn *conn, struct vbus_shm *shm);
 	/** North signalled this block (its receiver side must run: see vbus_signal.h). */
 	void (*signal)(struct vbus_conn *conn, struct vbus_shm *shm);
+	/**
+	 * The connection's device was dropped (close() ran), north still uses the handle (section
+	 * 7.15). @p func >= 0: north called this function and gets 0; note what matters. Below 0:
+	 * discard what north has put into its rings. dev and priv are NULL; vbus_conn_state() and
+	 * the blocks are as close() left them. @return there was something. May be NULL.
+	 */
+	bool (*dropped)(struct vbus_conn *conn, int func);
 	/** The memory view changed: when this returns, no lcore uses the old view nor pointers into it. */
 	void (*quiesce)(struct vbus_conn *conn);
 	/** After that: shm->va of every block is current (NULL where memory went away). Resume or stay down. */
@@ -152,6 +159,7 @@ struct vbus_shm {
 	uint32_t handle; /**< what north writes to signals.shmsignal; valid with has_signal */
 	bool has_signal;
 	uint32_t signal_offset; /**< of the shm_signal descriptor in the block; 16 bytes fit */
+	bool deaf;		/**< the class never wants signal() for it; set in its shm() */
 	uint64_t cookie;	/**< north's, sent back in SHMSIGNAL and SHMCLOSE */
 	struct vbus_ioq_cursor
 		*cursor; /**< a line of the link state for a ring's private cursors */
@@ -170,6 +178,7 @@ struct vbus_conn {
 	void *priv;	/**< the class's */
 	LIST_HEAD(, vbus_shm) shms;
 	LIST_ENTRY(vbus_conn) next;
+	TAILQ_ENTRY(vbus_conn) dropped_next; /**< with dev NULL: oldest first */
 };
 
 /** Find a block of the connection by its id. NULL: none. */

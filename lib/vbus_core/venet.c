@@ -214,6 +214,8 @@ venet_shm(struct vbus_conn *conn, struct vbus_shm *shm)
 	} else if ((uintptr_t)shm->va % 8 != 0) {
 		return -EINVAL;
 	}
+	/* What north signals with these two nobody waits for: a kick passes them by. */
+	shm->deaf = id == VENET_QUEUE_RX || id == VBUS_VENET_BLOCK_PAGES;
 	v->block[id] = shm;
 	return 0;
 }
@@ -437,6 +439,43 @@ venet_close(struct vbus_conn *conn)
 	settle(v);
 }
 
+/** Section 7.15: what north still sends is discarded, so that its ring never stays full. */
+static bool
+venet_dropped(struct vbus_conn *conn, int func)
+{
+	struct venet_conn_state *cs = vbus_conn_state(conn);
+	struct vbus_ioq_entry e[VENET_BURST];
+	struct venet_ring r = {0};
+	struct vbus_shm *shm;
+	uint32_t done = 0;
+	uint32_t n;
+
+	if (func == (int)VENET_FUNC_LINKUP || func == (int)VENET_FUNC_LINKDOWN)
+		cs->up = func == (int)VENET_FUNC_LINKUP;
+	LIST_FOREACH(shm, &conn->shms, next)
+	if (shm->id == VENET_QUEUE_TX)
+		break;
+	if (func >= 0 || !cs->up || shm == NULL || shm->va == NULL)
+		return false;
+	if (vbus_ioq_south_attach(
+		    &r.q, shm->va, shm->len, VENET_RING_MAX, shm->cursor, VBUS_IOQ_RESUME) != 0)
+		return false;
+	while (done < r.q.count) {
+		n = vbus_ioq_south_consume_peek(&r.q, e, RTE_MIN(VENET_BURST, r.q.count - done));
+		if (n == 0)
+			break;
+		vbus_ioq_south_consume_pop(&r.q, n);
+		done += n;
+	}
+	if (done != 0 && shm->has_signal &&
+		vbus_signal_attach(&r.sig, shm->va + shm->signal_offset, VBUS_LOCALITY_SOUTH) ==
+			0) {
+		r.shm = shm;
+		venet_signal(&r);
+	}
+	return done != 0;
+}
+
 static void
 venet_signal_op(struct vbus_conn *conn, struct vbus_shm *shm)
 {
@@ -530,6 +569,7 @@ static const struct vbus_class_ops venet_ops = {
 	.call = venet_call,
 	.shm = venet_shm,
 	.signal = venet_signal_op,
+	.dropped = venet_dropped,
 	.quiesce = venet_quiesce,
 	.rebind = venet_rebind,
 	.telemetry = venet_telemetry,

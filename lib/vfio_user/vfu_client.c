@@ -327,7 +327,7 @@ leaves_too(const struct vfu_request *req, size_t total, uint32_t owed)
 static uint32_t
 gather(struct vfu_client *c, struct iovec iov[SEND_IOVS])
 {
-	const struct vfu_request *req = c->unsent.first;
+	struct vfu_request *req = c->unsent.first;
 	uint32_t owed = c->in_flight;
 	size_t total = 0;
 	uint32_t n = 0;
