@@ -13,8 +13,8 @@
  * that leaves; control lock held) waits for its turn.
  *
  * A removed position is used again only after every lcore has left bursts that may have looked it
- * up; its slot says "no port" by then, so that a new address there is flooded until its slot is
- * written.
+ * up (dp_plane_defer(): nobody waits for that); its slot says "no port" by then, so that a new
+ * address there is flooded until its slot is written. Until then the key's place is 0.
  */
 
 #include "dp_plane_internal.h"
@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_errno.h>
@@ -209,40 +210,60 @@ is_due(const struct dp_switch *sw, uint32_t pos, uint32_t port_id, uint32_t now_
 	       (int32_t)sw->ageing_s;
 }
 
-/** Take up to SWEEP_BATCH addresses out, from @p *pos on. @return how many, in sw->gone */
-static uint32_t
-take_out(struct dp_switch *sw, uint32_t *pos, uint32_t port_id, uint32_t now_s)
-{
-	uint32_t nb = 0;
+/** Positions taken out of the hash. */
+struct gone {
+	struct dp_deferred deferred;
+	struct dp_switch *sw;
+	uint32_t nb;
+	int32_t pos[SWEEP_BATCH];
+};
 
+/** Take up to SWEEP_BATCH addresses out, from @p *pos on. */
+static void
+take_out(struct gone *g, uint32_t *pos, uint32_t port_id, uint32_t now_s)
+{
+	struct dp_switch *sw = g->sw;
+
+	g->nb = 0;
 	claim_wait(sw);
-	for (; *pos < sw->nb_slots && nb < SWEEP_BATCH; (*pos)++) {
+	for (; *pos < sw->nb_slots && g->nb < SWEEP_BATCH; (*pos)++) {
 		if (!is_due(sw, *pos, port_id, now_s))
 			continue;
 		rte_hash_del_key(sw->hash, &sw->key[*pos]);
 		atomic_store_explicit(&sw->slot[*pos].port, 0, memory_order_relaxed);
-		sw->gone[nb++] = (int32_t)*pos;
+		sw->key[*pos] = 0;
+		g->pos[g->nb++] = (int32_t)*pos;
 	}
+	sw->addresses -= g->nb;
 	claim_give(sw);
-	return nb;
 }
 
+/** No lcore knows the positions any more. */
 static void
-give_back(struct dp_switch *sw, uint32_t nb)
+give_back(const struct gone *g)
 {
+	struct dp_switch *sw = g->sw;
 	uint32_t i;
 
 	claim_wait(sw);
-	for (i = 0; i < nb; i++) {
-		uint32_t pos = (uint32_t)sw->gone[i];
-
+	for (i = 0; i < g->nb; i++) {
 		/* Once more: an lcore that had looked it up may have stored its port since. */
-		atomic_store_explicit(&sw->slot[pos].port, 0, memory_order_relaxed);
-		sw->key[pos] = 0;
-		rte_hash_free_key_with_position(sw->hash, (int32_t)pos);
+		atomic_store_explicit(&sw->slot[g->pos[i]].port, 0, memory_order_relaxed);
+		rte_hash_free_key_with_position(sw->hash, g->pos[i]);
 	}
-	sw->addresses -= nb;
 	claim_give(sw);
+}
+
+static void
+rested(struct dp_deferred *d)
+{
+	struct gone *g = container_of(d, struct gone, deferred);
+	struct dp_switch *sw = g->sw;
+
+	give_back(g);
+	free(g);
+	/* Release: dp_fdb_destroy() takes the hash away after it. */
+	atomic_fetch_sub_explicit(&sw->nb_resting, 1, memory_order_release);
 }
 
 void
@@ -250,16 +271,24 @@ dp_fdb_sweep(struct dp_switch *sw, uint32_t port_id)
 {
 	uint32_t now_s = dp_plane_now_s();
 	uint32_t pos = 0;
-	uint32_t nb;
 
 	while (pos < sw->nb_slots) {
-		nb = take_out(sw, &pos, port_id, now_s);
-		if (nb == 0)
-			continue;
-		dp_plane_sync();
-		give_back(sw, nb);
+		struct gone *g = malloc(sizeof(*g)), local;
+		struct gone *to = g != NULL ? g : &local;
+
+		to->sw = sw;
+		take_out(to, &pos, port_id, now_s);
 		if (port_id == 0)
-			sw->aged += nb;
+			sw->aged += to->nb;
+		if (to->nb == 0) {
+			free(g);
+		} else if (g != NULL) {
+			atomic_fetch_add_explicit(&sw->nb_resting, 1, memory_order_relaxed);
+			dp_plane_defer(&g->deferred, rested);
+		} else {
+			dp_plane_sync();
+			give_back(to);
+		}
 	}
 }
 
@@ -276,8 +305,15 @@ age(struct vbus_ctl_timer *t)
 {
 	struct dp_switch *sw = container_of(t, struct dp_switch, timer);
 
+	dp_plane_reclaim(); /* of the last time, when nothing has changed since */
 	dp_fdb_sweep(sw, 0);
-	vbus_ctl_timer_arm(t, age_period(sw));
+	dp_fdb_age_arm(sw);
+}
+
+void
+dp_fdb_age_arm(struct dp_switch *sw)
+{
+	vbus_ctl_timer_arm(&sw->timer, age_period(sw));
 }
 
 /** memcmp()'s result for keys of 8 bytes, without the call. */
@@ -319,15 +355,14 @@ dp_fdb_create(struct dp_switch *sw, char *err, size_t err_size)
 	sw->nb_slots = (uint32_t)rte_hash_max_key_id(sw->hash) + 1;
 	sw->slot = rte_zmalloc("dp_fdb_slot", sw->nb_slots * sizeof(*sw->slot), 64);
 	sw->key = rte_zmalloc("dp_fdb_key", sw->nb_slots * sizeof(*sw->key), 64);
-	sw->gone = rte_zmalloc("dp_fdb_gone", SWEEP_BATCH * sizeof(*sw->gone), 0);
-	if (sw->slot == NULL || sw->key == NULL || sw->gone == NULL) {
+	if (sw->slot == NULL || sw->key == NULL) {
 		dp_fdb_destroy(sw);
 		return dp_plane_err(err, err_size, -ENOMEM, "switch %s: no memory for %u addresses",
 			sw->name, sw->size);
 	}
 	sw->timer.fn = age;
 	vbus_ctl_lock();
-	vbus_ctl_timer_arm(&sw->timer, age_period(sw));
+	dp_fdb_age_arm(sw);
 	vbus_ctl_unlock();
 	return 0;
 }
@@ -338,14 +373,16 @@ dp_fdb_destroy(struct dp_switch *sw)
 	vbus_ctl_lock();
 	vbus_ctl_timer_cancel(&sw->timer);
 	vbus_ctl_unlock();
+	dp_plane_sync();
+	/* Acquire: pairs with the release in rested(), which another thread may be in. */
+	while (atomic_load_explicit(&sw->nb_resting, memory_order_acquire) != 0)
+		sched_yield();
 	rte_hash_free(sw->hash);
 	rte_free(sw->slot);
 	rte_free(sw->key);
-	rte_free(sw->gone);
 	sw->hash = NULL;
 	sw->slot = NULL;
 	sw->key = NULL;
-	sw->gone = NULL;
 }
 
 uint32_t

@@ -71,7 +71,7 @@ dp_lcore_kick_others(struct dp_lcore *lc)
 	uint64_t kick = lc->kick;
 
 	lc->kick = 0;
-	if (kick == 0 || !dp_plane.adaptive)
+	if (kick == 0 || !atomic_load_explicit(&dp_plane.adaptive, memory_order_relaxed))
 		return;
 	/* L0: frames are in the ring before we look whether their reader sleeps. Partner: L1 in
 	 * dp_sleep_arm().
@@ -181,7 +181,7 @@ static void
 rest(struct dp_lcore *lc, const struct dp_port_list *list, uint64_t idle_tsc)
 {
 	if (!lc->armed) {
-		if (idle_tsc >= dp_plane.idle_tsc)
+		if (idle_tsc >= atomic_load_explicit(&dp_plane.idle_tsc, memory_order_relaxed))
 			dp_sleep_arm(lc, list);
 	} else if (lc->armed_gen != list->gen) {
 		dp_sleep_arm(lc, list);
@@ -219,8 +219,10 @@ dp_lcore_run(void *arg)
 				dp_sleep_disarm(lc, list);
 		} else {
 			lc->idle_cycles += tsc - last;
-			if (dp_plane.adaptive)
+			if (atomic_load_explicit(&dp_plane.adaptive, memory_order_relaxed))
 				rest(lc, list, tsc - moved_tsc);
+			else if (unlikely(lc->armed)) /* no more: it was told to */
+				dp_sleep_disarm(lc, list);
 		}
 		last = tsc;
 		if (unlikely(lc->slept)) {
@@ -249,9 +251,7 @@ publish(struct dp_lcore *lc, struct dp_port_list *list)
 	atomic_store_explicit(&lc->list, list, memory_order_release);
 	/* One that sleeps must ask the new port for wake-ups. */
 	dp_lcore_wake(lc);
-	dp_plane_sync();
-	if (old != list)
-		rte_free(old);
+	dp_port_list_rest(old, list);
 }
 
 int

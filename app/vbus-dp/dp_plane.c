@@ -3,12 +3,10 @@
  */
 
 /*
- * The data plane as a whole (ADR-0011): start and stop of the lcores, their mbufs, and the waiting
- * for them (RCU).
+ * The data plane as a whole (ADR-0011): start and stop of the lcores, their mbufs, lists of ports.
  *
- * Control side, one call at a time, but for dp_plane_sync(), which any thread may call; the venets
- * do with libvbus's control lock held, which no lcore ever takes. Changes of ports hold
- * dp_plane.lock (before the control lock), because dp_numa.c's job makes them too.
+ * Control side, one call at a time. Changes of ports hold dp_plane.lock (before the control lock),
+ * because dp_numa.c's job makes them too.
  *
  * Stopping has two steps: first no lcore receives, then each empties what others had handed to it.
  * Ports and switches may be deleted before or after; start again needs them gone.
@@ -17,7 +15,6 @@
 #include "dp_plane_internal.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,10 +36,6 @@ DP_LOG_TYPE("plane");
 #endif
 #define POOL_MBUFS_MIN 2047u
 
-#define SYNC_SPINS    200u /* looks before giving the CPU away */
-#define SYNC_YIELDS   200u /* and before sleeping */
-#define SYNC_SLEEP_US 20u
-
 struct dp_plane dp_plane = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 int
@@ -60,28 +53,6 @@ uint32_t
 dp_plane_now_s(void)
 {
 	return (uint32_t)(rte_rdtsc() / rte_get_tsc_hz());
-}
-
-void
-dp_plane_sync(void)
-{
-	uint64_t token;
-	unsigned int i;
-
-	if (dp_plane.qs == NULL || atomic_load(&dp_plane.nb_left) == 0)
-		return;
-	token = rte_rcu_qsbr_start(dp_plane.qs);
-	if (dp_lcore_self != NULL)
-		rte_rcu_qsbr_quiescent(dp_plane.qs, dp_lcore_self->index);
-	/* Not rte_rcu_qsbr_synchronize(): an lcore that shares our CPU must get to run. */
-	for (i = 0; !rte_rcu_qsbr_check(dp_plane.qs, token, false); i++) {
-		if (i < SYNC_SPINS)
-			rte_pause();
-		else if (i < SYNC_SPINS + SYNC_YIELDS)
-			sched_yield();
-		else
-			usleep(SYNC_SLEEP_US);
-	}
 }
 
 struct dp_port_list *
@@ -120,6 +91,19 @@ dp_port_list_drop(struct dp_port_list *old, const struct dp_port *del)
 	__atomic_store_n(&old->port[i], old->port[old->nb - 1], __ATOMIC_RELAXED);
 	__atomic_store_n(&old->nb, old->nb - 1, __ATOMIC_RELEASE);
 	return old;
+}
+
+static void
+list_free(struct dp_deferred *d)
+{
+	rte_free(container_of(d, struct dp_port_list, deferred));
+}
+
+void
+dp_port_list_rest(struct dp_port_list *old, const struct dp_port_list *now)
+{
+	if (old != now)
+		dp_plane_defer(&old->deferred, list_free);
 }
 
 /* ---- mbufs ------------------------------------------------------------------------------------- */
@@ -232,8 +216,24 @@ forget_last_run(char *err, size_t err_size)
 	if (dp_plane.nb_ports != 0)
 		return dp_plane_err(err, err_size, -EBUSY, "%u ports of the last run are left",
 			dp_plane.nb_ports);
+	dp_plane_sync();
 	lcores_free();
 	return 0;
+}
+
+void
+dp_plane_set_mode(enum dp_mode mode, uint32_t idle_us)
+{
+	unsigned int i;
+
+	atomic_store_explicit(&dp_plane.idle_tsc, (uint64_t)idle_us * rte_get_tsc_hz() / 1000000,
+		memory_order_relaxed);
+	/* Who does not see it yet wakes nobody: one that sleeps already is late once, by its longest
+	 * sleep.
+	 */
+	atomic_store_explicit(&dp_plane.adaptive, mode == DP_MODE_ADAPTIVE, memory_order_relaxed);
+	for (i = 0; i < dp_plane.nb_lcores; i++)
+		dp_lcore_wake(dp_plane.lcores[i]);
 }
 
 int
@@ -248,8 +248,7 @@ dp_plane_start(enum dp_mode mode, uint32_t idle_us, char *err, size_t err_size)
 	ret = vbus_ctl_get();
 	if (ret < 0)
 		return dp_plane_err(err, err_size, ret, "control thread: %s", strerror(-ret));
-	dp_plane.adaptive = mode == DP_MODE_ADAPTIVE;
-	dp_plane.idle_tsc = (uint64_t)idle_us * rte_get_tsc_hz() / 1000000;
+	dp_plane_set_mode(mode, idle_us);
 	ret = lcores_make(err, err_size);
 	if (ret == 0)
 		ret = rcu_make(err, err_size);
@@ -314,6 +313,7 @@ dp_plane_stop(void)
 	while (atomic_load(&dp_plane.nb_left) != 0)
 		usleep(100);
 	atomic_store(&dp_plane.phase, DP_PHASE_STOPPED);
+	dp_plane_sync(); /* what rests */
 	vbus_ctl_lock();
 	vbus_ctl_job_cancel(&dp_plane.numa_job);
 	vbus_ctl_unlock();

@@ -10,8 +10,8 @@
  *
  * A port is a venet (polled through libvbus, DECISIONS 12) or an uplink (an ethdev). Each is polled
  * by one lcore, run to completion; a frame for a port that another lcore polls is handed over by
- * that port's ring. What lcores read is published under rte_rcu_qsbr; a change returns after every
- * lcore has left the old state. Called from vbus-dp's control functions, one at a time, WITHOUT the
+ * that port's ring. What lcores read is published under rte_rcu_qsbr; a change that takes something
+ * away returns after every lcore has left it. Called from vbus-dp's control functions, one at a time, WITHOUT the
  * libvbus control lock (they wait for lcores; venet callbacks bring the lock with them).
  */
 
@@ -29,6 +29,8 @@ struct vbus_device;
 
 /** Start the lcores (all EAL lcores but the main one; the main one too when it is alone). */
 int dp_plane_start(enum dp_mode mode, uint32_t idle_us, char *err, size_t err_size);
+/** Change the mode while they run; @p idle_us as above: how long nothing comes before one sleeps. */
+void dp_plane_set_mode(enum dp_mode mode, uint32_t idle_us);
 /** Run the main lcore's share until dp_plane_stop(); returns at once when the main lcore does not poll. */
 void dp_plane_main_loop(void);
 /** Drain and stop every lcore. */
@@ -36,6 +38,8 @@ void dp_plane_stop(void);
 
 struct dp_switch *dp_switch_create(
 	const char *name, uint32_t ageing_s, uint32_t size, char *err, size_t err_size);
+/** Another ageing time, 1 to 1,000,000 s; nothing else changes. */
+void dp_switch_set_ageing(struct dp_switch *sw, uint32_t ageing_s);
 /** Its ports must be gone. */
 int dp_switch_delete(struct dp_switch *sw);
 

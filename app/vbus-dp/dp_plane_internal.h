@@ -10,8 +10,9 @@
  * dp_switch.c, dp_fdb.c and dp_capture.c share.
  *
  * Three kinds of data:
- * - published: constant, reached through an atomic pointer. The control side replaces it, waits
- *   with dp_plane_sync() until every lcore has passed a quiescent state, and frees the old one.
+ * - published: constant, reached through an atomic pointer. The control side replaces it and frees
+ *   the old one after every lcore has passed a quiescent state: it waits for that (dp_plane_sync())
+ *   or leaves it to dp_plane_defer().
  * - an lcore's own: written by that lcore alone, counters included; others load them relaxed.
  * - the control side's: everything else.
  */
@@ -73,8 +74,16 @@ struct dp_port {
 	struct dp_port_counters counters[]; /**< by the lcore that counts */
 } VBUS_CACHE_ALIGNED;
 
+/** What rests until no lcore can hold it any more; embed it. */
+struct dp_deferred {
+	struct dp_deferred *next;
+	void (*fn)(struct dp_deferred *d);
+	uint64_t token;
+};
+
 /** Published: the ports that an lcore polls, or those of a switch. */
 struct dp_port_list {
+	struct dp_deferred deferred; /**< must be first */
 	uint32_t nb;
 	uint32_t gen; /**< differs between any two */
 	struct dp_port *port[];
@@ -138,7 +147,7 @@ struct dp_switch {
 	char name[DP_NAME_SIZE];
 	uint32_t nb_ports;
 	struct vbus_ctl_timer timer;
-	int32_t *gone; /**< positions taken out of the hash, not yet given back */
+	atomic_uint nb_resting; /**< batches of positions out of the hash, not yet given back */
 	struct dp_switch_counters counters[];
 } VBUS_CACHE_ALIGNED;
 
@@ -156,9 +165,9 @@ struct dp_plane {
 	atomic_int phase;
 	atomic_uint nb_draining; /**< lcores that receive no more */
 	atomic_uint nb_left;	 /**< lcores that run */
-	bool adaptive;
+	atomic_bool adaptive;	 /**< this and idle_tsc: read by lcores at any time, relaxed */
 	bool main_polls;
-	uint64_t idle_tsc;
+	_Atomic uint64_t idle_tsc;
 	/* control side */
 	struct rte_mempool *pool[RTE_MAX_NUMA_NODES];
 	uint32_t list_gen;
@@ -173,8 +182,6 @@ extern struct dp_plane dp_plane;
 
 /* ---- dp_plane.c -------------------------------------------------------------------------------- */
 
-/** Returns when every lcore has left what was unpublished before the call. Any thread. */
-void dp_plane_sync(void);
 /** Mbufs of a node (SOCKET_ID_ANY: any), or NULL. Control side. */
 struct rte_mempool *dp_plane_pool(int socket);
 /** A copy of @p old (may be NULL) without @p del, with @p add; either may be NULL. NULL: no memory. */
@@ -182,6 +189,8 @@ struct dp_port_list *dp_port_list_edit(
 	const struct dp_port_list *old, const struct dp_port *del, struct dp_port *add);
 /** The same without @p del, and without fail: when there is no memory it is @p old itself, changed. */
 struct dp_port_list *dp_port_list_drop(struct dp_port_list *old, const struct dp_port *del);
+/** @p old is published no more (@p now is): free it when no lcore holds it. */
+void dp_port_list_rest(struct dp_port_list *old, const struct dp_port_list *now);
 /** TSC in seconds, for any thread. */
 uint32_t dp_plane_now_s(void);
 /** Write a line for the user. @return @p ret */
@@ -199,6 +208,15 @@ dp_port_by_id(uint32_t id)
 	return p != NULL && p->id == id ? p : NULL;
 }
 
+/* ---- dp_rcu.c: any thread ------------------------------------------------------------------------ */
+
+/** Returns when every lcore has left what was unpublished before the call. */
+void dp_plane_sync(void);
+/** Do @p fn when every lcore has left what was unpublished before the call; @p d is its. */
+void dp_plane_defer(struct dp_deferred *d, void (*fn)(struct dp_deferred *d));
+/** Do what can be done of that by now. */
+void dp_plane_reclaim(void);
+
 /* ---- dp_lcore.c -------------------------------------------------------------------------------- */
 
 /** The lcore the calling thread polls for, NULL: none. */
@@ -213,7 +231,7 @@ void dp_lcore_free(struct dp_lcore *lc);
 int dp_lcore_connect(void);
 /** The lcore for a new port: the least loaded one of the node. */
 struct dp_lcore *dp_lcore_pick(int socket);
-/** Add to / take from what an lcore polls. @return 0, -ENOMEM; del returns when the lcore left it. */
+/** Add to / take from what an lcore polls; it may poll it until dp_plane_sync(). @return 0, -ENOMEM */
 int dp_lcore_add_port(struct dp_port *port);
 void dp_lcore_del_port(struct dp_port *port);
 /** Hand frames to a port that @p to polls (NULL: nobody, they are dropped); consumes them. */
@@ -292,8 +310,12 @@ void dp_switch_forward(struct dp_lcore *lc, struct dp_switch *sw, struct dp_port
 	struct rte_mbuf **pkts, uint16_t n);
 /** Control side. @return 0, -ENOMEM */
 int dp_switch_join(struct dp_switch *sw, struct dp_port *port);
-/** Returns when no lcore forwards to it from here, and no address leads to it. */
+/**
+ * Leave in two steps, dp_plane_sync() between them: nobody forwards to it from here and it learns
+ * nothing here after that; then no address leads to it.
+ */
 void dp_switch_leave(struct dp_switch *sw, struct dp_port *port);
+void dp_switch_left(struct dp_switch *sw, const struct dp_port *port);
 
 /* ---- dp_fdb.c ---------------------------------------------------------------------------------- */
 
@@ -309,13 +331,15 @@ struct dp_fdb_batch {
 
 int dp_fdb_create(struct dp_switch *sw, char *err, size_t err_size);
 void dp_fdb_destroy(struct dp_switch *sw);
+/** Look for old addresses from now on as often as its ageing time needs. Control lock held. */
+void dp_fdb_age_arm(struct dp_switch *sw);
 /** Look all addresses of a burst up. */
 void dp_fdb_lookup(
 	struct dp_switch *sw, struct dp_fdb_batch *b, struct rte_mbuf *const *pkts, uint16_t n);
 /** Learn, move, refresh the sources. After dp_fdb_lookup(). */
 void dp_fdb_learn(struct dp_lcore *lc, struct dp_switch *sw, const struct dp_fdb_batch *b,
 	const struct dp_port *src, uint16_t n);
-/** Remove the addresses of a port (0: those that have aged). Control lock held, may wait for lcores. */
+/** Remove the addresses of a port (0: those that have aged). Control lock held. */
 void dp_fdb_sweep(struct dp_switch *sw, uint32_t port_id);
 
 /* ---- dp_capture.c ------------------------------------------------------------------------------ */

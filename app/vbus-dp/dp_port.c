@@ -222,13 +222,35 @@ dp_port_free(struct dp_port *port)
 	rte_free(port);
 }
 
+/** End a patch; lcores may use it until dp_plane_sync(). @return there was one */
+static bool
+unwire(struct dp_port *a)
+{
+	struct dp_port *b = atomic_load_explicit(&a->peer, memory_order_relaxed);
+
+	if (b == NULL)
+		return false;
+	atomic_store_explicit(&a->peer, NULL, memory_order_release);
+	atomic_store_explicit(&b->peer, NULL, memory_order_release);
+	return true;
+}
+
+/** Nobody polls it, sends to it or has learned it after that. One wait for the lcores. */
 static void
 unpublish(struct dp_port *port)
 {
+	struct dp_switch *sw = atomic_load_explicit(&port->sw, memory_order_relaxed);
+
+	unwire(port);
+	if (sw != NULL)
+		dp_switch_leave(sw, port);
 	atomic_store_explicit(
 		&dp_plane.ports[port->id & (DP_PORTS_MAX - 1)], NULL, memory_order_release);
-	dp_lcore_del_port(port); /* waits for the lcores */
+	dp_lcore_del_port(port);
 	dp_plane.nb_ports--;
+	dp_plane_sync();
+	if (sw != NULL)
+		dp_switch_left(sw, port);
 }
 
 int
@@ -294,29 +316,20 @@ dp_port_bind(struct dp_port *port)
 	return ret;
 }
 
-/** @return there was a patch */
-static bool
-unpatch(struct dp_port *a)
-{
-	struct dp_port *b = atomic_load_explicit(&a->peer, memory_order_relaxed);
-
-	if (b == NULL)
-		return false;
-	atomic_store_explicit(&a->peer, NULL, memory_order_release);
-	atomic_store_explicit(&b->peer, NULL, memory_order_release);
-	dp_plane_sync();
-	return true;
-}
-
 /** From patch and switch: frames from it are dropped, none comes. */
 static void
 detach(struct dp_port *port)
 {
 	struct dp_switch *sw = atomic_load_explicit(&port->sw, memory_order_relaxed);
 
-	unpatch(port);
+	bool wired = unwire(port);
+
 	if (sw != NULL)
 		dp_switch_leave(sw, port);
+	if (sw != NULL || wired)
+		dp_plane_sync();
+	if (sw != NULL)
+		dp_switch_left(sw, port);
 }
 
 static struct dp_port *
@@ -354,7 +367,6 @@ add_venet(struct vbus_device *dev, struct dp_switch *sw, char *err, size_t err_s
 	return port;
 
 err_unpublish:
-	detach(port);
 	unpublish(port);
 err_free:
 	dp_port_free(port);
@@ -384,7 +396,6 @@ dp_port_del(struct dp_port *port)
 		vbus_venet_set_ready(port->venet, false);
 		vbus_ctl_unlock();
 	}
-	detach(port);
 	unpublish(port);
 	if (port->venet != NULL) {
 		vbus_ctl_lock();
@@ -420,7 +431,8 @@ dp_port_patch(struct dp_port *a, struct dp_port *b)
 		return -EINVAL;
 	pthread_mutex_lock(&dp_plane.lock);
 	if (b == NULL) {
-		unpatch(a);
+		if (unwire(a))
+			dp_plane_sync();
 	} else if (atomic_load_explicit(&a->peer, memory_order_relaxed) != b) {
 		detach(a);
 		detach(b);

@@ -279,8 +279,9 @@ bring_up(struct dp_port *port, char *err, size_t err_size)
 
 	ret = rte_eth_dev_info_get(port->eth_id, &info);
 	if (ret == 0) {
-		ret = start(port, &info, dp_plane.adaptive);
-		if (ret < 0 && dp_plane.adaptive)
+		/* With receive interrupts in any mode: it may become adaptive. */
+		ret = start(port, &info, true);
+		if (ret < 0)
 			ret = start(port, &info, false);
 	}
 	if (ret < 0)
@@ -292,14 +293,13 @@ bring_up(struct dp_port *port, char *err, size_t err_size)
 	if (ret < 0)
 		DP_LOG(WARNING, "uplink %s: not promiscuous, unicast frames may be missed: %s",
 			port->name, rte_strerror(-ret));
-	if (dp_plane.adaptive) {
-		port->wakes = rte_eth_dev_rx_intr_ctl_q(port->eth_id, 0, port->home->epfd,
-				      RTE_INTR_EVENT_ADD, NULL) == 0;
-		if (!port->wakes)
-			DP_LOG(NOTICE,
-				"uplink %s has no receive interrupts: its lcore wakes to look",
-				port->name);
-	}
+	port->wakes = rte_eth_dev_rx_intr_ctl_q(
+			      port->eth_id, 0, port->home->epfd, RTE_INTR_EVENT_ADD, NULL) == 0;
+	if (!port->wakes)
+		DP_LOG(NOTICE,
+			"uplink %s has no receive interrupts: in adaptive mode its lcore wakes to "
+			"look",
+			port->name);
 	return 0;
 }
 

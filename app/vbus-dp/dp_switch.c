@@ -124,9 +124,7 @@ publish(struct dp_switch *sw, struct dp_port_list *list)
 
 	/* Release: pairs with the acquire in flood(). */
 	atomic_store_explicit(&sw->members, list, memory_order_release);
-	dp_plane_sync();
-	if (old != list)
-		rte_free(old);
+	dp_port_list_rest(old, list);
 }
 
 int
@@ -152,7 +150,11 @@ dp_switch_leave(struct dp_switch *sw, struct dp_port *port)
 	atomic_store_explicit(&port->sw, NULL, memory_order_release);
 	publish(sw, dp_port_list_drop(old, port));
 	sw->nb_ports--;
-	/* Nobody learns it here any more: frames from it that began before are through. */
+}
+
+void
+dp_switch_left(struct dp_switch *sw, const struct dp_port *port)
+{
 	vbus_ctl_lock();
 	dp_fdb_sweep(sw, port->id);
 	vbus_ctl_unlock();
@@ -197,6 +199,15 @@ err_free:
 	rte_free(list);
 	rte_free(sw);
 	return NULL;
+}
+
+void
+dp_switch_set_ageing(struct dp_switch *sw, uint32_t ageing_s)
+{
+	vbus_ctl_lock();
+	sw->ageing_s = ageing_s;
+	dp_fdb_age_arm(sw);
+	vbus_ctl_unlock();
 }
 
 int
