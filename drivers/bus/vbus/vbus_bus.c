@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright(c) 2026 vbus developers
  *
- * The bus as EAL sees it. Links come from devargs; what else is on the bus is announced by
+ * The bus as EAL sees it. Links come from devargs or PCI; what else is on the bus is announced by
  * their peers:
  *
  *     -a vbus:vm1,socket=PATH      link "vbus:vm1", an rte_device of its own
+ *     (PCI function 0000:00:04.0)  link "vbus:pci-0000-00-04-0" (vbus_pci.c)
  *     (DEVADD "eth0")              device "vbus:vm1.eth0"
  *
  * A link is an rte_device, so that EAL finds what an application attaches
@@ -384,8 +385,13 @@ static int
 link_unplug(struct rte_vbus_link *link)
 {
 	struct rte_devargs *da = link->device.devargs;
-	int ret = vbus_link_stop(link);
+	int ret;
 
+	if (link->args.kind == VBUS_LINK_PCI) {
+		BUS_LOG(ERR, "%s: belongs to %s: detach that", link->full_name, link->args.path);
+		return -EBUSY;
+	}
+	ret = vbus_link_stop(link);
 	if (ret == 0 && da != NULL) {
 		link->device.devargs = NULL;
 		rte_devargs_remove(da);
@@ -581,6 +587,7 @@ RTE_INIT_PRIO(vbus_bus_register, BUS)
 
 	if (other == NULL) {
 		rte_bus_register(&vbus_bus);
+		vbus_pci_register();
 		return;
 	}
 	if (dladdr(&vbus_bus, &here) == 0 || here.dli_fname == NULL)

@@ -19,6 +19,8 @@
  *     vbus_zone.c      memory that the peer sees; addresses
  *     vbus_memory.c    EAL's memory as the peers know it; memory hot-add
  *     vbus_link_*.c    transports, behind struct vbus_link_ops
+ *     vbus_pci.c       PCI functions that DPDK's PCI bus finds
+ *     vbus_pci_io.c    their registers
  *
  * Everything is under the control lock unless a comment says otherwise
  * (ADR-0002).
@@ -60,11 +62,12 @@ extern int vbus_bus_logtype; /* "vbus.bus" */
 enum vbus_link_kind {
 	VBUS_LINK_SOCKET,
 	VBUS_LINK_NULL,
+	VBUS_LINK_PCI, /* not by devargs of this bus */
 };
 
 struct vbus_link_args {
 	enum vbus_link_kind kind;
-	char path[VBUS_BUS_PATH_SIZE]; /* SOCKET */
+	char path[VBUS_BUS_PATH_SIZE]; /* SOCKET; PCI: the function's address */
 	char bus[VBUS_BUS_NAME_SIZE];  /* NULL */
 	uint32_t wait_ms;
 };
@@ -80,6 +83,12 @@ bool vbus_bus_word_valid(const char *name, size_t len);
 int vbus_bus_name_parse(const char *text, struct vbus_bus_name *name);
 /* What follows the first comma of a link's devargs. 0, or -EINVAL and a line in err. */
 int vbus_link_args_parse(const char *text, struct vbus_link_args *args, char *err, size_t err_size);
+/* Devargs of a PCI function: wait= alone. The same results. */
+int vbus_link_pci_args_parse(
+	const char *text, struct vbus_link_args *args, char *err, size_t err_size);
+/* LINK for a PCI function: "pci-0000-00-04-0". 0, or -ENAMETOOLONG. */
+int vbus_bus_pci_name(char out[VBUS_BUS_NAME_SIZE], uint32_t domain, uint8_t bus, uint8_t devid,
+	uint8_t function);
 bool vbus_link_args_equal(const struct vbus_link_args *a, const struct vbus_link_args *b);
 /* DEV part for a device: the name from DEVNAME if it is a legal one, else TYPE-ID, made legal. */
 void vbus_bus_device_name(
@@ -149,6 +158,8 @@ RTE_TAILQ_HEAD(rte_vbus_device_list, rte_vbus_device);
 void vbus_dev_announced(
 	struct rte_vbus_link *link, uint32_t id, const char *type, const char *name);
 void vbus_dev_dropped(struct rte_vbus_link *link, uint32_t id);
+/* The same for all, and nothing is announced any more. */
+void vbus_dev_drop_all(struct rte_vbus_link *link);
 /* The peer is gone: every device is absent from now on. */
 void vbus_dev_all_lost(struct rte_vbus_link *link);
 /* Those that did not come back are dropped. */
@@ -237,6 +248,7 @@ void vbus_shm_post_signals(struct rte_vbus_link *link);
 struct vbus_link_ops {
 	const char *name;
 	bool identity; /* addresses are this process's virtual ones */
+	bool dma;      /* the peer reaches all memory that has a north address */
 	/* Once, at start; makes link->transport. Lock held. 0 or negative errno with a line in
 	 * err. */
 	int (*start)(struct rte_vbus_link *link, char *err, size_t err_size);
@@ -254,6 +266,8 @@ struct vbus_link_ops {
 		int32_t *result);
 	/* Write a signal register. */
 	void (*signal)(struct rte_vbus_link *link, uint32_t off, uint32_t value);
+	/* Signal a shared block. Any thread, no lock. NULL: by the link's kick descriptor. */
+	void (*kick)(const struct rte_vbus_link *link, uint32_t handle);
 	/* EAL's memory grew or shrank; done(arg) is called when the peer has answered, or it
 	 * is gone. NULL ops: not needed. */
 	int (*map)(struct rte_vbus_link *link, uint64_t iova, uint64_t len, int fd, uint64_t offset,
@@ -264,6 +278,7 @@ struct vbus_link_ops {
 
 extern const struct vbus_link_ops vbus_link_socket_ops;
 extern const struct vbus_link_ops vbus_link_null_ops;
+extern const struct vbus_link_ops vbus_link_pci_ops;
 
 /* ---- links --------------------------------------------------------------------------------- */
 
@@ -310,6 +325,9 @@ struct rte_vbus_link {
 	struct vbus_link_args args;
 	const struct vbus_link_ops *ops;
 	void *transport;
+	void *origin;	  /* PCI: the struct rte_pci_device */
+	bool origin_gone; /* it is to be removed */
+	bool polled;	  /* the transport looks at the event ring: south shall not interrupt */
 
 	enum vbus_link_state state;
 	uint32_t session; /* counts connections; 0 before the first */
@@ -356,6 +374,8 @@ extern struct vbus_links vbus_links;
 extern struct rte_bus vbus_bus;
 
 struct rte_vbus_link *vbus_link_find(const char *name);
+/* What it is connected to, as text. */
+const char *vbus_link_peer(const struct rte_vbus_link *link);
 /* A link that was mentioned. @return NULL and errno. */
 struct rte_vbus_link *vbus_link_new(const char *name, const struct vbus_link_args *args);
 /* Lock NOT held. */
@@ -410,5 +430,12 @@ void *vbus_zone_alloc(size_t len, int socket, const struct rte_memzone **mz);
 void vbus_zone_release(void *va, const struct rte_memzone *mz);
 void vbus_zone_free_all(struct vbus_dev *d);
 uint64_t vbus_link_addr(const struct rte_vbus_link *link, const void *va);
+/* Can the peer reach it? Any thread. */
+bool vbus_link_visible(const struct rte_vbus_link *link, const void *va, size_t len);
+
+/* ---- vbus_pci.c ---------------------------------------------------------------------------- */
+
+/* Make the PCI driver known. Before EAL's start. */
+void vbus_pci_register(void);
 
 #endif /* VBUS_BUS_PRIVATE_H */

@@ -186,6 +186,45 @@ vbus_link_args_parse(const char *text, struct vbus_link_args *args, char *err, s
 	return 0;
 }
 
+int
+vbus_link_pci_args_parse(const char *text, struct vbus_link_args *args, char *err, size_t err_size)
+{
+	static const char key[] = "wait=";
+	bool seen = false;
+	size_t len;
+
+	memset(args, 0, sizeof(*args));
+	args->kind = VBUS_LINK_PCI;
+	args->wait_ms = VBUS_BUS_WAIT_MS;
+	for (; *text != '\0'; text += len + (text[len] == ',')) {
+		len = strcspn(text, ",");
+		if (strncmp(text, key, sizeof(key) - 1) != 0) {
+			snprintf(err, err_size, "unknown key '%.*s' (wait)",
+				(int)strcspn(text, "=,"), text);
+			return -EINVAL;
+		}
+		if (seen) {
+			snprintf(err, err_size, "wait=: given twice");
+			return -EINVAL;
+		}
+		seen = true;
+		if (parse_wait(text + sizeof(key) - 1, len - (sizeof(key) - 1), args, err,
+			    err_size) != 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+int
+vbus_bus_pci_name(
+	char out[VBUS_BUS_NAME_SIZE], uint32_t domain, uint8_t bus, uint8_t devid, uint8_t function)
+{
+	int len = snprintf(
+		out, VBUS_BUS_NAME_SIZE, "pci-%04x-%02x-%02x-%x", domain, bus, devid, function);
+
+	return len <= (int)VBUS_BUS_NAME_MAX ? 0 : -ENAMETOOLONG;
+}
+
 bool
 vbus_link_args_equal(const struct vbus_link_args *a, const struct vbus_link_args *b)
 {

@@ -130,7 +130,7 @@ device_new(struct rte_vbus_link *link, const char *name, const char *type)
 	d->pub.priv = d;
 	d->pub.device.name = d->pub.full_name;
 	d->pub.device.bus = &vbus_bus;
-	d->pub.device.numa_node = SOCKET_ID_ANY;
+	d->pub.device.numa_node = link->device.numa_node;
 	d->own_devargs = vbus_filter_devargs(link->name, name);
 	d->pub.device.devargs = d->own_devargs;
 	d->blocked = !vbus_filter_allows(link->name, name);
@@ -192,7 +192,7 @@ vbus_dev_announced(struct rte_vbus_link *link, uint32_t id, const char *type, co
 	char word[VBUS_BUS_NAME_SIZE];
 	struct vbus_dev *d;
 
-	if (link->stopping)
+	if (link->stopping || link->origin_gone)
 		return;
 	vbus_bus_device_name(word, name, type, id);
 	d = device_by_name(link, word);
@@ -237,6 +237,16 @@ vbus_dev_dropped(struct rte_vbus_link *link, uint32_t id)
 		}
 	}
 	link->stats.nb_bad_events++;
+}
+
+void
+vbus_dev_drop_all(struct rte_vbus_link *link)
+{
+	struct rte_vbus_device *dev;
+
+	TAILQ_FOREACH (dev, &link->devices, next)
+		if (!vbus_dev_of(dev)->dropped)
+			device_drop(vbus_dev_of(dev));
 }
 
 void

@@ -3,7 +3,8 @@
  *
  * The event ring (doc/abi.md sections 1 to 4). South fills slots and raises our interrupt; we
  * take all there are, give the slots back, and signal south once per batch, so that it sends
- * what it held back. The interrupt is always wanted: nobody polls this ring.
+ * what it held back. The interrupt is always wanted, but where the transport polls this ring
+ * because there is none.
  *
  * Threads: control thread; on null links the worker too. Control lock held.
  * Trust: the slot is copied once, ids and cookies are looked up, strings are bounded.
@@ -190,6 +191,7 @@ vbus_events_enable(struct rte_vbus_link *link)
 {
 	/* E: enabled, then the ring is looked at: what came before is not waited for.
  */
-	(void)vbus_signal_enable(&link->event_sig);
+	if (!link->polled)
+		(void)vbus_signal_enable(&link->event_sig);
 	vbus_events_run(link);
 }

@@ -54,6 +54,12 @@ vbus_link_find(const char *name)
 	return link;
 }
 
+const char *
+vbus_link_peer(const struct rte_vbus_link *link)
+{
+	return link->args.kind == VBUS_LINK_NULL ? link->args.bus : link->args.path;
+}
+
 /* One line per change of state; a peer that comes and goes does not flood the log. */
 static void
 link_say(struct rte_vbus_link *link, const char *what)
@@ -182,8 +188,7 @@ vbus_link_up(struct rte_vbus_link *link)
 	link->retry_ms = RETRY_FIRST_MS;
 	link->reason[0] = '\0';
 	atomic_store_explicit(&link->live, 1, memory_order_relaxed);
-	snprintf(line, sizeof(line), "connected (%s %s)", link->ops->name,
-		link->args.kind == VBUS_LINK_SOCKET ? link->args.path : link->args.bus);
+	snprintf(line, sizeof(line), "connected (%s %s)", link->ops->name, vbus_link_peer(link));
 	link_say(link, line);
 	vbus_ctl_timer_arm(&link->grace_timer, RETURN_NS);
 	vbus_events_enable(link);
@@ -294,9 +299,10 @@ link_prepare(struct rte_vbus_link *link)
 	link->shared = vbus_zone_alloc(sizeof(*link->shared), SOCKET_ID_ANY, &link->shared_mz);
 	if (link->shared == NULL)
 		return -ENOMEM;
-	if (!link->ops->identity && !vbus_memory_visible(link->shared, sizeof(*link->shared))) {
-		BUS_LOG(ERR, "%s: EAL's memory has no descriptors that a peer could map",
-			link->name);
+	if (!vbus_link_visible(link, link->shared, sizeof(*link->shared))) {
+		BUS_LOG(ERR, "%s: EAL's memory has no %s", link->name,
+			link->ops->dma ? "addresses that a device could use"
+				       : "descriptors that a peer could map");
 		return -ENOTSUP;
 	}
 	link->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -347,9 +353,14 @@ link_unclaim(struct rte_vbus_link *link)
 static int
 link_begin(struct rte_vbus_link *link, char *err, size_t err_size)
 {
+	static const struct vbus_link_ops *const kinds[] = {
+		[VBUS_LINK_SOCKET] = &vbus_link_socket_ops,
+		[VBUS_LINK_NULL] = &vbus_link_null_ops,
+		[VBUS_LINK_PCI] = &vbus_link_pci_ops,
+	};
 	int ret;
 
-	link->ops = link->args.kind == VBUS_LINK_NULL ? &vbus_link_null_ops : &vbus_link_socket_ops;
+	link->ops = kinds[link->args.kind];
 	ret = vbus_ctl_get();
 	if (ret != 0)
 		return ret;

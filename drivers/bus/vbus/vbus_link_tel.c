@@ -45,8 +45,7 @@ link_tell(void *arg, struct rte_tel_data *d)
 	}
 	rte_tel_data_add_dict_string(d, "state", state_name(link->state));
 	rte_tel_data_add_dict_string(d, "transport", link->ops->name);
-	rte_tel_data_add_dict_string(
-		d, "peer", link->args.kind == VBUS_LINK_SOCKET ? link->args.path : link->args.bus);
+	rte_tel_data_add_dict_string(d, "peer", vbus_link_peer(link));
 	rte_tel_data_add_dict_string(d, "reason", link->reason);
 	vbus_tel_dict_uint(d, "capabilities", link->caps);
 	vbus_tel_dict_uint(d, "nb_devices", link->nb_devices);

@@ -218,12 +218,20 @@ rte_vbus_signal(const struct rte_vbus_shm *shm)
 {
 	const struct rte_vbus_link *link = shm->dev->link;
 	const uint64_t one = 1;
+	int32_t handle;
 
 	/* Relaxed: the number of the descriptor never changes, what it stands for is exchanged
 	 * atomically by dup2(); a kick that comes too late ends in a descriptor that nobody
 	 * reads. */
 	if (atomic_load_explicit(&link->live, memory_order_relaxed) == 0)
 		return;
+	if (link->ops->kick != NULL) {
+		/* A handle that is void meanwhile is one that south does not know any more. */
+		handle = __atomic_load_n(&shm->handle, __ATOMIC_RELAXED);
+		if (handle >= 0)
+			link->ops->kick(link, (uint32_t)handle);
+		return;
+	}
 	/* A full counter (EAGAIN) is a kick that is under way. */
 	if (write(link->kick_fd, &one, sizeof(one)) < 0)
 		return;

@@ -191,8 +191,26 @@ rte_vbus_mbuf_addr_offset(const struct rte_vbus_device *dev)
 					: offsetof(struct rte_mbuf, buf_iova);
 }
 
+/* Memory of EAL's own, which it maps for the devices of the machine. */
+static bool
+dma_visible(const void *va, size_t len)
+{
+	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list(va);
+
+	return msl != NULL && !msl->external && virt2iova(va) != RTE_BAD_IOVA &&
+	       len <= msl->len - (size_t)RTE_PTR_DIFF(va, msl->base_va);
+}
+
+bool
+vbus_link_visible(const struct rte_vbus_link *link, const void *va, size_t len)
+{
+	if (link->ops->dma)
+		return dma_visible(va, len);
+	return link->ops->identity || vbus_memory_visible(va, len);
+}
+
 bool
 rte_vbus_visible(const struct rte_vbus_device *dev, const void *va, size_t len)
 {
-	return dev->link->ops->identity || vbus_memory_visible(va, len);
+	return vbus_link_visible(dev->link, va, len);
 }

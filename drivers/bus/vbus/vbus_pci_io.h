@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers */
+#ifndef VBUS_PCI_IO_H
+#define VBUS_PCI_IO_H
+
+/**
+ * @file
+ * The registers of a bridge function as a driver in user space reaches them. A test plays them.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vbus/pci.h>
+
+struct rte_pci_device;
+
+struct vbus_pci_io {
+	struct rte_pci_device *dev;
+	void *regs;	   /* BAR 0, mapped */
+	int port_fd;	   /* BAR 1 is read and written through this */
+	bool own_port_fd;  /* to be closed */
+	uint64_t port_off; /* of BAR 1 in it */
+};
+
+/* Find the registers of a mapped device. 0, or negative errno and a line in err. */
+int vbus_pci_io_open(
+	struct vbus_pci_io *io, struct rte_pci_device *dev, char *err, size_t err_size);
+void vbus_pci_io_close(struct vbus_pci_io *io);
+/* Does the function answer, and is it a bridge of our revision? 0 or negative errno. */
+int vbus_pci_io_check(const struct vbus_pci_io *io);
+/* May the function reach our memory? Turning it off makes south leave it. */
+int vbus_pci_io_master(const struct vbus_pci_io *io, bool on);
+/* Let the function's interrupt (MSI) write to the eventfd; -1: none any more. 0, or negative
+ * errno: there is none to be had, and INTx is off too. */
+int vbus_pci_io_irq(const struct vbus_pci_io *io, int fd);
+/* Run a bridge call: south has done it when this returns. */
+int32_t vbus_pci_io_call(const struct vbus_pci_io *io, const struct vbus_pci_call_desc *desc);
+/* Write a signal register. Any thread, no lock: one system call. */
+void vbus_pci_io_signal(const struct vbus_pci_io *io, uint32_t off, uint32_t value);
+
+#endif /* VBUS_PCI_IO_H */
