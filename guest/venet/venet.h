@@ -6,25 +6,25 @@
 /*
  * venet, the Ethernet device of a vbus (doc/abi.md section 5), as a network interface.
  *
- *     venet_main.c     driver of the bus, netdev operations, features, recovery
- *     venet_session.c  a session with the device: open, negotiate, share, LINKUP, and back
- *     venet_rx.c       receive: buffers, linear frames, delivery
- *     venet_rx_l4ro.c  receive: scattered and large frames (group L4RO)
- *     venet_tx.c       transmit: mapping, offloads, completion
- *     venet_event.c    the device's events: carrier
- *     venet_stats.c    counters
- *     venet_ethtool.c  ethtool
+ *     main      driver of the bus, netdev operations, features, recovery
+ *     session   a session with the device: open, negotiate, share, LINKUP, and back
+ *     rx        receive: buffers, linear frames, delivery
+ *     rx_l4ro   receive: scattered and large frames (group L4RO)
+ *     tx        transmit: mapping, offloads, completion
+ *     event     the device's events: carrier
+ *     stats     counters
+ *     ethtool   ethtool
  *
- * Contexts. Notifiers of signals run in hard interrupt context and only schedule the one NAPI, whose
- * poll completes transmit, receives, and takes events. Transmit: under the queue's lock, as any
- * driver. Everything that changes the session: under RTNL.
+ * Contexts. Notifiers of signals run in hard interrupt context and only schedule the one NAPI,
+ * whose poll completes transmit, receives, and takes events. Transmit: under the queue's lock,
+ * as any driver. Everything that changes the session: under RTNL.
  *
- * Every ndo_open() is a new session with freshly built rings, so what a session knows never outlives
- * a change of rings, features or a south that came back.
+ * Every ndo_open() is a new session with freshly built rings, so what a session knows never
+ * outlives a change of rings, features or a south that came back.
  *
- * Trust. South writes into rings and descriptors. Positions are kept privately (struct vbus_ioq), what
- * south wrote is read once and checked, and what it must not change (addresses, lengths to unmap) is
- * never read back from shared memory.
+ * Trust. South writes into rings and descriptors. Positions are kept privately (struct
+ * vbus_ioq), what south wrote is read once and checked, and what it must not change (addresses,
+ * lengths to unmap) is never read back from shared memory.
  */
 
 #include <linux/etherdevice.h>
@@ -46,7 +46,7 @@
 /* Receive: 17 iovs are the usual slot's; a head and 16 pages hold the largest frame. */
 #define VENET_RX_IOVS	   min_t(u32, 17, MAX_SKB_FRAGS + 1)
 #define VENET_RX_SLOT	   VENET_POOL_SLOT_SIZE
-#define VENET_RX_HEAD	   1536 /* first buffer of a scattered frame: a usual frame, and half a page */
+#define VENET_RX_HEAD	   1536 /* first buffer of a scattered frame: a usual frame fits */
 #define VENET_RX_COPYBREAK 256
 
 /* Transmit: the linear part and 17 fragments, in slots of our own distance (whole cache lines). */
@@ -58,36 +58,48 @@
 
 #define VENET_EVSIZE_MAX 256
 
-/* X(field): one writer each, the NAPI or whoever holds the transmit lock. */
-#define VENET_RX_COUNTERS(X) \
-	X(scattered) X(large) X(csum_partial) X(copied) X(empty) X(signals) X(no_buffer) \
-	X(no_page) X(bad_length) X(bad_sg) X(bad_page) X(bad_offload) X(bad_event)
-#define VENET_TX_COUNTERS(X) \
-	X(scattered) X(tso) X(csum_partial) X(linearized) X(stopped) X(woken) X(signals) \
-	X(late) X(no_map) X(too_long) X(timeouts) X(resets)
+/* Causes and events; one writer for each direction: the NAPI, and who holds the queue's lock. */
+enum venet_rx_counter {
+	VENET_RXC_SCATTERED,
+	VENET_RXC_LARGE,
+	VENET_RXC_CSUM_PARTIAL,
+	VENET_RXC_COPIED,
+	VENET_RXC_EMPTY,
+	VENET_RXC_NO_BUFFER,
+	VENET_RXC_NO_PAGE,
+	VENET_RXC_BAD_LENGTH,
+	VENET_RXC_BAD_SG,
+	VENET_RXC_BAD_PAGE,
+	VENET_RXC_BAD_OFFLOAD,
+	VENET_RXC_BAD_EVENT,
+	VENET_NB_RXC
+};
 
-#define VENET_COUNTER_FIELD(f) u64_stats_t f;
-#define VENET_COUNTER_ONE(f)   +1
-#define VENET_NB_RX_COUNTERS   (0 VENET_RX_COUNTERS(VENET_COUNTER_ONE))
-#define VENET_NB_TX_COUNTERS   (0 VENET_TX_COUNTERS(VENET_COUNTER_ONE))
+enum venet_tx_counter {
+	VENET_TXC_SCATTERED,
+	VENET_TXC_TSO,
+	VENET_TXC_CSUM_PARTIAL,
+	VENET_TXC_LINEARIZED,
+	VENET_TXC_STOPPED,
+	VENET_TXC_WOKEN,
+	VENET_TXC_SIGNALS,
+	VENET_TXC_LATE,
+	VENET_TXC_NO_MAP,
+	VENET_TXC_TOO_LONG,
+	VENET_TXC_TIMEOUTS,
+	VENET_TXC_RESETS,
+	VENET_NB_TXC
+};
 
 struct venet_rx_counters {
-	VENET_RX_COUNTERS(VENET_COUNTER_FIELD)
+	u64_stats_t n[VENET_NB_RXC];
 	struct u64_stats_sync syncp;
 };
 
 struct venet_tx_counters {
-	VENET_TX_COUNTERS(VENET_COUNTER_FIELD)
+	u64_stats_t n[VENET_NB_TXC];
 	struct u64_stats_sync syncp;
 };
-
-#define venet_count(counters, field) venet_count_n(counters, field, 1)
-#define venet_count_n(counters, field, n)			\
-	do {							\
-		u64_stats_update_begin(&(counters)->syncp);	\
-		u64_stats_add(&(counters)->field, n);		\
-		u64_stats_update_end(&(counters)->syncp);	\
-	} while (0)
 
 /* What `ip -s link` shows. */
 struct venet_pcpu {
@@ -174,15 +186,29 @@ static inline struct device *venet_dma_dev(const struct venet *v)
 	return v->vdev->dma_dev;
 }
 
+static inline void venet_rx_count(struct venet *v, enum venet_rx_counter c)
+{
+	u64_stats_update_begin(&v->rx.counters.syncp);
+	u64_stats_inc(&v->rx.counters.n[c]);
+	u64_stats_update_end(&v->rx.counters.syncp);
+}
+
+static inline void venet_tx_count(struct venet *v, enum venet_tx_counter c)
+{
+	u64_stats_update_begin(&v->tx.counters.syncp);
+	u64_stats_inc(&v->tx.counters.n[c]);
+	u64_stats_update_end(&v->tx.counters.syncp);
+}
+
 static inline struct netdev_queue *venet_txq(const struct venet *v)
 {
 	return netdev_get_tx_queue(v->dev, 0);
 }
 
 /*
- * What is in the ring now is about to be looked at: a signal for it need not be delivered any more.
- * Without this every poll would be followed by an empty one, because injects leave `dirty` behind
- * while the signal is disabled.
+ * What is in the ring now is about to be looked at: a signal for it need not be delivered any
+ * more. Without this every poll would be followed by an empty one, because injects leave `dirty`
+ * behind while the signal is disabled.
  */
 static inline void venet_signal_seen(struct vbus_signal *sig)
 {
@@ -191,12 +217,12 @@ static inline void venet_signal_seen(struct vbus_signal *sig)
 	virt_mb();
 }
 
-/* venet_session.c; RTNL */
+/* session; RTNL */
 int venet_session_probe(struct venet *v);
 int venet_session_up(struct venet *v);
 void venet_session_down(struct venet *v);
 
-/* venet_rx.c */
+/* rx */
 int venet_rx_create(struct venet *v);
 int venet_rx_fill(struct venet *v);
 void venet_rx_free(struct venet *v);
@@ -207,14 +233,14 @@ void venet_rx_buf_free(struct venet *v, struct venet_rx_buf *buf);
 struct sk_buff *venet_rx_copy(struct venet *v, struct venet_rx_buf *buf, u32 len);
 struct sk_buff *venet_rx_take(struct venet *v, struct venet_rx_buf *buf, u32 len);
 
-/* venet_rx_l4ro.c */
+/* rx_l4ro */
 int venet_l4ro_create(struct venet *v, u32 pool_id, u32 ring_id);
 void venet_l4ro_free(struct venet *v);
 void venet_l4ro_write_slot(struct venet *v, u32 idx);
 void venet_l4ro_refill_pages(struct venet *v);
 struct sk_buff *venet_l4ro_frame(struct venet *v, u32 idx);
 
-/* venet_tx.c */
+/* tx */
 int venet_tx_create(struct venet *v);
 void venet_tx_free(struct venet *v);
 netdev_tx_t venet_tx_xmit(struct sk_buff *skb, struct net_device *dev);
@@ -224,21 +250,21 @@ u32 venet_tx_reap(struct venet *v, int budget);
 void venet_tx_timer(struct timer_list *t);
 void venet_notify_tx(struct vbus_signal *sig);
 
-/* venet_event.c */
+/* event */
 int venet_events_create(struct venet *v, u32 size, u32 pool_id, u32 ring_id);
 void venet_events_poll(struct venet *v);
 
-/* venet_stats.c */
+/* stats */
 void venet_stats_get(struct net_device *dev, struct rtnl_link_stats64 *s);
 void venet_stats_counters(struct venet *v, u64 *data);
 void venet_stats_names(u8 *data);
 void venet_stats_rx(struct venet *v, u32 packets, u64 bytes);
 void venet_stats_tx(struct venet *v, u32 packets, u64 bytes);
 
-/* venet_ethtool.c */
+/* ethtool */
 extern const struct ethtool_ops venet_ethtool_ops;
 
-/* venet_main.c */
+/* main */
 void venet_notify_napi(struct vbus_signal *sig);
 int venet_reopen(struct venet *v);
 

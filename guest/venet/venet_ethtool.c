@@ -64,7 +64,7 @@ static int venet_get_sset_count(struct net_device *dev, int sset)
 {
 	if (sset != ETH_SS_STATS)
 		return -EOPNOTSUPP;
-	return VENET_NB_RX_COUNTERS + VENET_NB_TX_COUNTERS;
+	return VENET_NB_RXC + VENET_NB_TXC;
 }
 
 static void venet_get_strings(struct net_device *dev, u32 sset, u8 *data)

@@ -2,8 +2,8 @@
 /* Copyright(c) 2026 vbus developers */
 
 /*
- * The device's event ring: LINKSTATE becomes the carrier (doc/abi.md section 5). Taken by the NAPI's
- * poll; events are rare, so the ring's signal stays enabled.
+ * The device's event ring: LINKSTATE becomes the carrier (doc/abi.md section 5). Taken by the
+ * NAPI's poll; events are rare, so the ring's signal stays enabled.
  */
 #include "venet.h"
 
@@ -17,7 +17,10 @@ static void venet_event_give(struct venet *v, u32 idx)
 	WRITE_ONCE(desc->len, cpu_to_le64(v->ev.size));
 }
 
-/* Ring and pool, filled before south knows of them. The pool goes first: the ring points into it. */
+/*
+ * Ring and pool, filled before south knows of them. The pool goes first: the ring points into
+ * it.
+ */
 int venet_events_create(struct venet *v, u32 size, u32 pool_id, u32 ring_id)
 {
 	struct venet_events *ev = &v->ev;
@@ -49,7 +52,7 @@ static void venet_event_take(struct venet *v, u32 idx)
 	barrier();
 	if (le32_to_cpu(e.header.id) != VENET_EVENT_LINKSTATE ||
 	    le32_to_cpu(e.header.size) < sizeof(e)) {
-		venet_count(&v->rx.counters, bad_event);
+		venet_rx_count(v, VENET_RXC_BAD_EVENT);
 		return;
 	}
 	if (e.state)

@@ -4,9 +4,10 @@
 /*
  * venet: driver of the bus, netdev operations, the NAPI, features and recovery.
  *
- * Recovery. The stack's watchdog finds a queue that stands still: what came back is reaped and south is
- * signalled again (a lost wake-up costs no session); if nothing moves the session is opened anew. So
- * is one whose ring south has broken. A reopening that fails is repeated every second.
+ * Recovery. The stack's watchdog finds a queue that stands still: what came back is reaped and
+ * south is signalled again (a lost wake-up costs no session); if nothing moves the session is
+ * opened anew. So is one whose ring south has broken. A reopening that fails is repeated every
+ * second.
  */
 #include <linux/ethtool.h>
 
@@ -15,7 +16,7 @@
 #define RETRY_DELAY HZ
 #define STILL_MS    20
 
-/* ---- NAPI --------------------------------------------------------------------------------------- */
+/* ---- NAPI ----------------------------------------------------------------------------------- */
 
 /* Receive and event rings. */
 void venet_notify_napi(struct vbus_signal *sig)
@@ -56,7 +57,7 @@ static int venet_poll(struct napi_struct *napi, int budget)
 	return done;
 }
 
-/* ---- up, down, again ---------------------------------------------------------------------------- */
+/* ---- up, down, again ------------------------------------------------------------------------ */
 
 static int venet_open(struct net_device *dev)
 {
@@ -74,7 +75,7 @@ int venet_reopen(struct venet *v)
 {
 	int ret;
 
-	venet_count(&v->tx.counters, resets);
+	venet_tx_count(v, VENET_TXC_RESETS);
 	venet_session_down(v);
 	ret = venet_session_up(v);
 	if (ret < 0) {
@@ -124,17 +125,17 @@ static void venet_tx_timeout(struct net_device *dev, unsigned int queue)
 {
 	struct venet *v = netdev_priv(dev);
 
-	venet_count(&v->tx.counters, timeouts);
+	venet_tx_count(v, VENET_TXC_TIMEOUTS);
 	netdev_warn(dev, "transmit stands still, %u of %u frames are out\n",
 		    v->tx.ring.valid_used, v->nb_tx);
 	schedule_delayed_work(&v->reset, 0);
 }
 
-/* ---- MTU and features --------------------------------------------------------------------------- */
+/* ---- MTU and features ----------------------------------------------------------------------- */
 
 /*
- * Linear buffers have the MTU's size: south gives the empty ones back (with length 0 and no signal), and
- * the poll puts others in their place.
+ * Linear buffers have the MTU's size: south gives the empty ones back (with length 0 and no
+ * signal), and the poll puts others in their place.
  */
 static int venet_change_mtu(struct net_device *dev, int mtu)
 {
@@ -223,7 +224,7 @@ static const struct net_device_ops venet_netdev_ops = {
 	.ndo_validate_addr = eth_validate_addr,
 };
 
-/* ---- the driver --------------------------------------------------------------------------------- */
+/* ---- the driver ----------------------------------------------------------------------------- */
 
 static void venet_init_netdev(struct venet *v)
 {

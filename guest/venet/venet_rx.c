@@ -4,10 +4,10 @@
 /*
  * Receive: the ring and its buffers, linear frames, delivery (doc/abi.md sections 4 and 5).
  *
- * Every entry has a mapped buffer. A frame leaves its entry only when a new buffer is there; else it is
- * dropped and the old one goes back to south, so that the ring never runs dry for want of memory.
- * Refilling in place is what returns an entry: north pops the in-use index and never touches valid
- * after the first fill.
+ * Every entry has a mapped buffer. A frame leaves its entry only when a new buffer is there;
+ * else it is dropped and the old one goes back to south, so that the ring never runs dry for
+ * want of memory. Refilling in place is what returns an entry: north pops the in-use index and
+ * never touches valid after the first fill.
  */
 #include "venet.h"
 
@@ -17,7 +17,7 @@ u32 venet_rx_room(const struct venet *v, u32 mtu)
 	return v->l4ro & VENET_CAP_SG ? VENET_RX_HEAD : mtu + ETH_HLEN;
 }
 
-/* ---- buffers ------------------------------------------------------------------------------------ */
+/* ---- buffers -------------------------------------------------------------------------------- */
 
 /* @napi: called from the poll. */
 bool venet_rx_buf_alloc(struct venet *v, struct venet_rx_buf *buf, bool napi)
@@ -55,13 +55,13 @@ struct sk_buff *venet_rx_copy(struct venet *v, struct venet_rx_buf *buf, u32 len
 	struct sk_buff *skb = napi_alloc_skb(&v->napi, VENET_RX_COPYBREAK);
 
 	if (unlikely(!skb)) {
-		venet_count(&v->rx.counters, no_buffer);
+		venet_rx_count(v, VENET_RXC_NO_BUFFER);
 		return NULL;
 	}
 	dma_sync_single_for_cpu(venet_dma_dev(v), buf->dma, len, DMA_FROM_DEVICE);
 	skb_put_data(skb, buf->skb->data, len);
 	dma_sync_single_for_device(venet_dma_dev(v), buf->dma, len, DMA_FROM_DEVICE);
-	venet_count(&v->rx.counters, copied);
+	venet_rx_count(v, VENET_RXC_COPIED);
 	return skb;
 }
 
@@ -72,7 +72,7 @@ struct sk_buff *venet_rx_take(struct venet *v, struct venet_rx_buf *buf, u32 len
 
 	if (unlikely(!venet_rx_buf_alloc(v, buf, true))) {
 		*buf = old;
-		venet_count(&v->rx.counters, no_buffer);
+		venet_rx_count(v, VENET_RXC_NO_BUFFER);
 		return NULL;
 	}
 	dma_unmap_single(venet_dma_dev(v), old.dma, old.room, DMA_FROM_DEVICE);
@@ -93,7 +93,7 @@ static void venet_rx_renew(struct venet *v, struct venet_rx_buf *buf)
 		*buf = old;
 }
 
-/* ---- the ring ----------------------------------------------------------------------------------- */
+/* ---- the ring ------------------------------------------------------------------------------- */
 
 static void venet_rx_give(struct venet *v, u32 idx)
 {
@@ -163,12 +163,12 @@ static struct sk_buff *venet_rx_linear(struct venet *v, u32 idx)
 	struct venet_rx_buf *buf = &v->rx.buf[idx];
 
 	if (len == 0) {
-		venet_count(&v->rx.counters, empty);
+		venet_rx_count(v, VENET_RXC_EMPTY);
 		venet_rx_renew(v, buf);
 		return NULL;
 	}
 	if (unlikely(len < ETH_HLEN || len > buf->room)) {
-		venet_count(&v->rx.counters, bad_length);
+		venet_rx_count(v, VENET_RXC_BAD_LENGTH);
 		return NULL;
 	}
 	if (len <= VENET_RX_COPYBREAK && buf->room == READ_ONCE(v->rx.room))

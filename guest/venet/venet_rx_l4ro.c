@@ -2,13 +2,14 @@
 /* Copyright(c) 2026 vbus developers */
 
 /*
- * Receive with L4RO: scattered frames, unfinished checksums, large receive (doc/abi.md sections 4, 5
- * and 7.10).
+ * Receive with L4RO: scattered frames, unfinished checksums, large receive (doc/abi.md sections
+ * 4, 5 and 7.10).
  *
  * Each receive entry has a slot of the descriptor pool, which names the entry's buffer. Further
- * fragments come from the page ring: a page has a number, its cookie, and south may write it as long as
- * page[number].out says so. South's descriptor is copied once and the copy is checked; the buffers'
- * addresses are never read back. A page that no frame ever names is lost until the session ends.
+ * fragments come from the page ring: a page has a number, its cookie, and south may write it as
+ * long as page[number].out says so. South's descriptor is copied once and the copy is checked;
+ * the buffers' addresses are never read back. A page that no frame ever names is lost until the
+ * session ends.
  */
 #include <linux/virtio_net.h>
 
@@ -40,7 +41,7 @@ void venet_l4ro_write_slot(struct venet *v, u32 idx)
 	WRITE_ONCE(iov->len, cpu_to_le32(v->rx.buf[idx].room));
 }
 
-/* ---- pages -------------------------------------------------------------------------------------- */
+/* ---- pages ---------------------------------------------------------------------------------- */
 
 static bool venet_l4ro_page_alloc(struct venet *v, struct venet_rx_page *p)
 {
@@ -73,7 +74,7 @@ void venet_l4ro_refill_pages(struct venet *v)
 		number = v->rx.page_free[v->rx.nb_page_free - 1];
 		p = &v->rx.page[number];
 		if (unlikely(!venet_l4ro_page_alloc(v, p))) {
-			venet_count(&v->rx.counters, no_page);
+			venet_rx_count(v, VENET_RXC_NO_PAGE);
 			return; /* the next poll tries again; large frames come cut until then */
 		}
 		p->out = true;
@@ -101,7 +102,7 @@ static struct venet_rx_page *venet_l4ro_page_take(struct venet *v, u64 number)
 	return p;
 }
 
-/* ---- one frame ---------------------------------------------------------------------------------- */
+/* ---- one frame ------------------------------------------------------------------------------ */
 
 /*
  * South's descriptor into @c. 0; -ENODATA: an empty buffer; -EPROTO. Only counts and lengths of
@@ -148,7 +149,7 @@ static bool venet_l4ro_frags(struct venet *v, const struct venet_rx_sg *c, struc
 	for (i = 1; i < count; i++) {
 		p = venet_l4ro_page_take(v, le64_to_cpu(c->iov[i].ptr));
 		if (unlikely(!p)) {
-			venet_count(&v->rx.counters, bad_page);
+			venet_rx_count(v, VENET_RXC_BAD_PAGE);
 			good = false;
 			continue;
 		}
@@ -189,9 +190,9 @@ static int venet_l4ro_offload(struct venet *v, const struct venet_sg *sg, struct
 			h.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
 		h.hdr_len = __cpu_to_virtio16(true, le16_to_cpu(sg->gso.hdrlen));
 		h.gso_size = __cpu_to_virtio16(true, le16_to_cpu(sg->gso.size));
-		venet_count(&v->rx.counters, large);
+		venet_rx_count(v, VENET_RXC_LARGE);
 	}
-	venet_count(&v->rx.counters, csum_partial);
+	venet_rx_count(v, VENET_RXC_CSUM_PARTIAL);
 	return virtio_net_hdr_to_skb(skb, &h, true);
 }
 
@@ -207,9 +208,9 @@ struct sk_buff *venet_l4ro_frame(struct venet *v, u32 idx)
 	ret = venet_l4ro_read(v, idx, &c);
 	if (unlikely(ret < 0)) {
 		if (ret == -ENODATA)
-			venet_count(&v->rx.counters, empty);
+			venet_rx_count(v, VENET_RXC_EMPTY);
 		else
-			venet_count(&v->rx.counters, bad_sg);
+			venet_rx_count(v, VENET_RXC_BAD_SG);
 		return NULL;
 	}
 	len = le32_to_cpu(c.iov[0].len);
@@ -224,19 +225,21 @@ struct sk_buff *venet_l4ro_frame(struct venet *v, u32 idx)
 			kfree_skb(skb);
 			return NULL;
 		}
-		venet_count(&v->rx.counters, scattered);
+		venet_rx_count(v, VENET_RXC_SCATTERED);
 	}
 	if (unlikely(skb && c.head.flags && venet_l4ro_offload(v, &c.head, skb) < 0)) {
-		venet_count(&v->rx.counters, bad_offload);
+		venet_rx_count(v, VENET_RXC_BAD_OFFLOAD);
 		kfree_skb(skb);
 		return NULL;
 	}
 	return skb;
 }
 
-/* ---- setup -------------------------------------------------------------------------------------- */
+/* ---- setup ---------------------------------------------------------------------------------- */
 
-/* Pool and page ring; the pool is shared at once, the ring before it is filled: it starts empty. */
+/*
+ * Pool and page ring; the pool is shared at once, the ring before it is filled: it starts empty.
+ */
 int venet_l4ro_create(struct venet *v, u32 pool_id, u32 ring_id)
 {
 	struct venet_rx *rx = &v->rx;

@@ -5,9 +5,9 @@
  * A session with the device: open, negotiate, share, LINKUP, and all the way back (doc/abi.md
  * section 5). Under RTNL, in process context.
  *
- * Order on the way down: nobody sends or polls, LINKDOWN, DEVCLOSE (the bus module frees what was
- * shared), then our buffers. After DEVCLOSE south touches none of them; when south is gone already the
- * calls fail and the memory is ours all the same.
+ * Order on the way down: nobody sends or polls, LINKDOWN, DEVCLOSE (the bus module frees what
+ * was shared), then our buffers. After DEVCLOSE south touches none of them; when south is gone
+ * already the calls fail and the memory is ours all the same.
  */
 #include <linux/moduleparam.h>
 

@@ -8,10 +8,31 @@
 
 #include "venet.h"
 
-#define RX_NAME(f) "rx_" #f,
-#define TX_NAME(f) "tx_" #f,
 static const char venet_counter_names[][ETH_GSTRING_LEN] = {
-	VENET_RX_COUNTERS(RX_NAME) VENET_TX_COUNTERS(TX_NAME)
+	"rx_scattered",
+	"rx_large",
+	"rx_csum_partial",
+	"rx_copied",
+	"rx_empty",
+	"rx_no_buffer",
+	"rx_no_page",
+	"rx_bad_length",
+	"rx_bad_sg",
+	"rx_bad_page",
+	"rx_bad_offload",
+	"rx_bad_event",
+	"tx_scattered",
+	"tx_tso",
+	"tx_csum_partial",
+	"tx_linearized",
+	"tx_stopped",
+	"tx_woken",
+	"tx_signals",
+	"tx_late",
+	"tx_no_map",
+	"tx_too_long",
+	"tx_timeouts",
+	"tx_resets",
 };
 
 void venet_stats_rx(struct venet *v, u32 packets, u64 bytes)
@@ -45,25 +66,23 @@ void venet_stats_counters(struct venet *v, u64 *data)
 	const struct venet_rx_counters *rx = &v->rx.counters;
 	const struct venet_tx_counters *tx = &v->tx.counters;
 	unsigned int start;
-	u64 *p;
+	int i;
 
-	BUILD_BUG_ON(ARRAY_SIZE(venet_counter_names) !=
-		     VENET_NB_RX_COUNTERS + VENET_NB_TX_COUNTERS);
-#define RX_READ(f) *p++ = u64_stats_read(&rx->f);
-#define TX_READ(f) *p++ = u64_stats_read(&tx->f);
+	BUILD_BUG_ON(ARRAY_SIZE(venet_counter_names) != VENET_NB_RXC + VENET_NB_TXC);
 	do {
 		start = u64_stats_fetch_begin(&rx->syncp);
-		p = data;
-		VENET_RX_COUNTERS(RX_READ)
+		for (i = 0; i < VENET_NB_RXC; i++)
+			data[i] = u64_stats_read(&rx->n[i]);
 	} while (u64_stats_fetch_retry(&rx->syncp, start));
-	data += VENET_NB_RX_COUNTERS;
+	data += VENET_NB_RXC;
 	do {
 		start = u64_stats_fetch_begin(&tx->syncp);
-		p = data;
-		VENET_TX_COUNTERS(TX_READ)
+		for (i = 0; i < VENET_NB_TXC; i++)
+			data[i] = u64_stats_read(&tx->n[i]);
 	} while (u64_stats_fetch_retry(&tx->syncp, start));
 }
 
+/* What `ip -s link` shows. */
 static void venet_stats_sum(const struct venet_pcpu *pcpu, struct rtnl_link_stats64 *s)
 {
 	u64 rx_packets, rx_bytes, tx_packets, tx_bytes;
@@ -91,10 +110,12 @@ void venet_stats_get(struct net_device *dev, struct rtnl_link_stats64 *s)
 
 	for_each_possible_cpu(cpu)
 		venet_stats_sum(per_cpu_ptr(v->pcpu, cpu), s);
-	s->rx_dropped = u64_stats_read(&rx->no_buffer);
-	s->rx_length_errors = u64_stats_read(&rx->bad_length);
-	s->rx_frame_errors = u64_stats_read(&rx->bad_sg) + u64_stats_read(&rx->bad_page) +
-			     u64_stats_read(&rx->bad_offload);
+	s->rx_dropped = u64_stats_read(&rx->n[VENET_RXC_NO_BUFFER]);
+	s->rx_length_errors = u64_stats_read(&rx->n[VENET_RXC_BAD_LENGTH]);
+	s->rx_frame_errors = u64_stats_read(&rx->n[VENET_RXC_BAD_SG]) +
+			     u64_stats_read(&rx->n[VENET_RXC_BAD_PAGE]) +
+			     u64_stats_read(&rx->n[VENET_RXC_BAD_OFFLOAD]);
 	s->rx_errors = s->rx_length_errors + s->rx_frame_errors;
-	s->tx_dropped = u64_stats_read(&tx->no_map) + u64_stats_read(&tx->too_long);
+	s->tx_dropped = u64_stats_read(&tx->n[VENET_TXC_NO_MAP]) +
+			u64_stats_read(&tx->n[VENET_TXC_TOO_LONG]);
 }

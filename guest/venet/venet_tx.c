@@ -2,21 +2,22 @@
 /* Copyright(c) 2026 vbus developers */
 
 /*
- * Transmit: frames are mapped and described, south copies them, north reaps what comes back (doc/abi.md
- * sections 4, 5 and 7).
+ * Transmit: frames are mapped and described, south copies them, north reaps what comes back
+ * (doc/abi.md sections 4, 5 and 7).
  *
- * Everything of the ring is done under the transmit queue's lock, by senders and by the NAPI alike.
+ * Everything of the ring is done under the transmit queue's lock, by senders and by the NAPI
+ * alike.
  *
- * When to be told of finished frames. A signal from south is an interrupt, so it is asked for only when
- * somebody waits: the queue was stopped (by us or by BQL) or many frames are out. Otherwise senders
- * and receive polls reap in passing, and a timer frees the last few.
+ * When to be told of finished frames. A signal from south is an interrupt, so it is asked for
+ * only when somebody waits: the queue was stopped (by us or by BQL) or many frames are out.
+ * Otherwise senders and receive polls reap in passing, and a timer frees the last few.
  */
 #include <linux/ip.h>
 #include <linux/tcp.h>
 
 #include "venet.h"
 
-/* ---- one frame ---------------------------------------------------------------------------------- */
+/* ---- one frame ------------------------------------------------------------------------------ */
 
 static void venet_tx_unmap(struct venet *v, struct venet_tx_buf *buf)
 {
@@ -69,7 +70,7 @@ static void venet_tx_offload(struct venet *v, const struct sk_buff *skb, struct 
 		flags |= VENET_SG_FLAG_NEEDS_CSUM;
 		WRITE_ONCE(sg->csum.start, cpu_to_le16(skb_checksum_start_offset(skb)));
 		WRITE_ONCE(sg->csum.offset, cpu_to_le16(skb->csum_offset));
-		venet_count(&v->tx.counters, csum_partial);
+		venet_tx_count(v, VENET_TXC_CSUM_PARTIAL);
 	}
 	if (skb_is_gso(skb)) {
 		flags |= VENET_SG_FLAG_GSO;
@@ -79,7 +80,7 @@ static void venet_tx_offload(struct venet *v, const struct sk_buff *skb, struct 
 								      : VENET_GSO_TYPE_TCPV4);
 		WRITE_ONCE(sg->gso.hdrlen, cpu_to_le16(min_t(u32, skb_headlen(skb), U16_MAX)));
 		WRITE_ONCE(sg->gso.size, cpu_to_le16(si->gso_size));
-		venet_count(&v->tx.counters, tso);
+		venet_tx_count(v, VENET_TXC_TSO);
 	}
 	WRITE_ONCE(sg->flags, cpu_to_le32(flags));
 }
@@ -110,7 +111,7 @@ static void venet_tx_describe(struct venet *v, u32 idx, const struct sk_buff *sk
 		WRITE_ONCE(iov[i].len, cpu_to_le32(buf->map[i].len));
 	}
 	if (buf->nb_maps > 1)
-		venet_count(&v->tx.counters, scattered);
+		venet_tx_count(v, VENET_TXC_SCATTERED);
 	WRITE_ONCE(desc->ptr, cpu_to_le64(v->tx.pool_ptr + (u64)idx * VENET_TX_SLOT));
 	WRITE_ONCE(desc->len, cpu_to_le64(VENET_SG_SIZE(buf->nb_maps)));
 }
@@ -123,11 +124,11 @@ static int venet_tx_put(struct venet *v, struct sk_buff *skb)
 	int idx;
 
 	if (unlikely(skb->len > VENET_FRAME_MAX_VLAN || skb->len < ETH_HLEN)) {
-		venet_count(&v->tx.counters, too_long);
+		venet_tx_count(v, VENET_TXC_TOO_LONG);
 		return -EMSGSIZE;
 	}
 	if (unlikely(skb_shinfo(skb)->nr_frags + 1 > most)) {
-		venet_count(&v->tx.counters, linearized);
+		venet_tx_count(v, VENET_TXC_LINEARIZED);
 		if (skb_linearize(skb) < 0)
 			goto no_map;
 	}
@@ -143,11 +144,11 @@ static int venet_tx_put(struct venet *v, struct sk_buff *skb)
 	vbus_ioq_push_both(&v->tx.ring);
 	return 0;
 no_map:
-	venet_count(&v->tx.counters, no_map);
+	venet_tx_count(v, VENET_TXC_NO_MAP);
 	return -ENOMEM;
 }
 
-/* ---- completion --------------------------------------------------------------------------------- */
+/* ---- completion ----------------------------------------------------------------------------- */
 
 /* Free what came back; start the queue again when there is room. Queue's lock. @return frames */
 u32 venet_tx_reap(struct venet *v, int budget)
@@ -172,7 +173,7 @@ u32 venet_tx_reap(struct venet *v, int budget)
 	/* Not for each entry: a queue that is full has a while to go. */
 	if (netif_tx_queue_stopped(txq) && v->up &&
 	    vbus_ioq_valid_room(&v->tx.ring) >= v->nb_tx / 4) {
-		venet_count(&v->tx.counters, woken);
+		venet_tx_count(v, VENET_TXC_WOKEN);
 		netif_tx_wake_queue(txq);
 	}
 	return n;
@@ -181,7 +182,7 @@ u32 venet_tx_reap(struct venet *v, int budget)
 /* South's finished frames make an interrupt from here on. */
 static void venet_tx_tell(struct venet *v)
 {
-	venet_count(&v->tx.counters, signals);
+	venet_tx_count(v, VENET_TXC_SIGNALS);
 	/* Looks at what south said meanwhile: then the notifier runs at once. */
 	vbus_signal_enable(v->tx.ring.sig);
 }
@@ -219,7 +220,7 @@ bool venet_tx_poll(struct venet *v, int budget)
 	if (v->tx.ring.valid_used > 0) {
 		tell = venet_tx_awaited(v) || READ_ONCE(v->tx.late);
 		if (READ_ONCE(v->tx.late))
-			venet_count(&v->tx.counters, late);
+			venet_tx_count(v, VENET_TXC_LATE);
 		if (!tell && !timer_pending(&v->tx.timer))
 			mod_timer(&v->tx.timer, jiffies + 1);
 	}
@@ -235,7 +236,7 @@ void venet_tx_poll_done(struct venet *v, bool tell)
 		vbus_signal_enable(v->tx.ring.sig);
 }
 
-/* ---- sending ------------------------------------------------------------------------------------ */
+/* ---- sending -------------------------------------------------------------------------------- */
 
 /* After one more frame: the queue's lock is held. */
 static void venet_tx_sent(struct venet *v, bool kick)
@@ -244,7 +245,7 @@ static void venet_tx_sent(struct venet *v, bool kick)
 
 	if (vbus_ioq_valid_room(&v->tx.ring) == 0) {
 		netif_tx_stop_queue(txq);
-		venet_count(&v->tx.counters, stopped);
+		venet_tx_count(v, VENET_TXC_STOPPED);
 		kick = true;
 	}
 	if (!kick)
@@ -282,7 +283,7 @@ netdev_tx_t venet_tx_xmit(struct sk_buff *skb, struct net_device *dev)
 	return NETDEV_TX_OK;
 }
 
-/* ---- setup -------------------------------------------------------------------------------------- */
+/* ---- setup ---------------------------------------------------------------------------------- */
 
 /* Ring and pool. The pool is shared later, by its number (PMTD), or only pointed into. */
 int venet_tx_create(struct venet *v)
