@@ -19,6 +19,8 @@ int vbus_device_open(struct vbus_device *vdev, u32 version)
 	if (vdev->handle)
 		return -EBUSY;
 	ret = vdev->ops->call(vdev, VBUS_PCI_HC_DEVOPEN, &args, sizeof(args));
+	if (ret == -ENOENT)
+		return -ENODEV; /* It was taken away meanwhile, which is no failure to be logged. */
 	if (ret < 0)
 		return ret;
 	vdev->handle = le64_to_cpu(args.handle);

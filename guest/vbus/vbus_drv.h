@@ -45,7 +45,7 @@ struct vbus_bridge_ops {
 	int (*devcall)(struct vbus_device *vdev, u32 func, void *data, u32 len);
 	/* DEVSHM of @shm, whose memory is there. Gives it handle and cookie. Process context. */
 	int (*shm_add)(struct vbus_shm *shm);
-	/* No notifier of @shm runs, and none will, when this returns. After DEVCLOSE. Process ctx. */
+	/* No notifier of @shm runs, and none will, once this returns. After DEVCLOSE. May sleep. */
 	void (*shm_del)(struct vbus_shm *shm);
 	/* Tell south to look at @shm: one port write. Any context. */
 	void (*signal)(struct vbus_shm *shm);
@@ -100,7 +100,7 @@ void vbus_device_unregister(struct vbus_device *vdev);
 
 /* For drivers; process context unless said otherwise. */
 
-/* DEVOPEN. 0 or negative errno. */
+/* DEVOPEN. 0 or negative errno; -ENODEV: the device was taken away meanwhile. */
 int vbus_device_open(struct vbus_device *vdev, u32 version);
 /*
  * DEVCLOSE, and the end of every block shared since open (memory freed, signals silent). South has
