@@ -312,6 +312,12 @@ dp_conf_init(struct dp_conf *c)
 	TAILQ_INIT(&c->switches);
 }
 
+const char *
+dp_conf_control(const struct dp_conf *c)
+{
+	return c->control[0] != '\0' ? c->control : DP_CONTROL_PATH;
+}
+
 void
 dp_conf_free(struct dp_conf *c)
 {

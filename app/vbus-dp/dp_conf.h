@@ -64,9 +64,9 @@ struct dp_bus_conf {
 struct dp_device_conf {
 	char name[DP_NAME_SIZE];
 	char cls[DP_NAME_SIZE];
-	char bus[DP_NAME_SIZE]; /**< empty: on none */
-	bool has_mac;
-	uint8_t mac[6];
+	char bus[DP_NAME_SIZE];	  /**< empty: on none */
+	bool has_mac;		  /**< asked for */
+	uint8_t mac[6];		  /**< all zero: none; of a device that runs: the one it has */
 	uint16_t mtu;		  /**< 1500 */
 	uint16_t queues;	  /**< 1 */
 	char sw[DP_NAME_SIZE];	  /**< switch, empty: none */
@@ -101,6 +101,8 @@ struct dp_conf {
 };
 
 void dp_conf_init(struct dp_conf *c);
+/** Where the control socket is to be. */
+const char *dp_conf_control(const struct dp_conf *c);
 /** Everything in it goes; it is as after dp_conf_init(). */
 void dp_conf_free(struct dp_conf *c);
 

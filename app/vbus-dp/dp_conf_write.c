@@ -55,11 +55,14 @@ list(FILE *out, const char *name, const struct dp_names *l)
 static void
 write_device(FILE *out, const struct dp_device_conf *d)
 {
+	static const uint8_t no_mac[sizeof(d->mac)];
+
 	fprintf(out, "device %s {\n", d->name);
 	key(out, "\t", "class", d->cls);
 	if (d->bus[0] != '\0')
 		key(out, "\t", "bus", d->bus);
-	if (d->has_mac)
+	/* One that was chosen too: the next start has the same. */
+	if (memcmp(d->mac, no_mac, sizeof(no_mac)) != 0)
 		fprintf(out, "\tmac = %02x:%02x:%02x:%02x:%02x:%02x\n", d->mac[0], d->mac[1],
 			d->mac[2], d->mac[3], d->mac[4], d->mac[5]);
 	if (d->mtu != 1500)

@@ -58,6 +58,7 @@ struct client {
 
 static struct {
 	struct vfu_listener *listener;
+	char path[DP_PATH_SIZE];
 	struct dp_loop_fd *watch;
 	TAILQ_HEAD(, client) clients;
 	uint32_t nb;
@@ -381,24 +382,58 @@ dp_rpc_stats(struct dp_rpc_stats *st)
 	*st = dp_rpc_counters;
 }
 
-int
-dp_rpc_start(const char *path, char *err, size_t err_size)
+/* @return 0 with a listener and its watch, or a negative errno and a line */
+static int
+listen_at(const char *path, struct vfu_listener **listener, struct dp_loop_fd **watch, char *err,
+	size_t err_size)
 {
 	char why[VFU_WHY_LEN] = "";
-	int ret = vfu_listen_open(path, &rpc.listener, why);
+	int ret = vfu_listen_open(path, listener, why);
 
 	if (ret != 0) {
-		rpc.listener = NULL;
 		snprintf(err, err_size, "control: %s", why);
 		return ret;
 	}
-	rpc.watch = dp_loop_add(vfu_listen_fd(rpc.listener), EPOLLIN, on_listener, NULL);
-	if (rpc.watch == NULL) {
+	*watch = dp_loop_add(vfu_listen_fd(*listener), EPOLLIN, on_listener, NULL);
+	if (*watch == NULL) {
 		ret = -errno;
 		snprintf(err, err_size, "control: %s: %s", path, strerror(-ret));
-		dp_rpc_stop();
+		vfu_listen_close(*listener);
 		return ret;
 	}
+	return 0;
+}
+
+int
+dp_rpc_start(const char *path, char *err, size_t err_size)
+{
+	int ret = listen_at(path, &rpc.listener, &rpc.watch, err, err_size);
+
+	if (ret != 0)
+		rpc.listener = NULL;
+	else
+		snprintf(rpc.path, sizeof(rpc.path), "%s", path);
+	return ret;
+}
+
+int
+dp_rpc_move(const char *path, char *err, size_t err_size)
+{
+	struct vfu_listener *listener;
+	struct dp_loop_fd *watch;
+	int ret;
+
+	if (rpc.listener == NULL || strcmp(path, rpc.path) == 0)
+		return 0;
+	ret = listen_at(path, &listener, &watch, err, err_size);
+	if (ret != 0)
+		return ret;
+	dp_loop_del(rpc.watch);
+	vfu_listen_close(rpc.listener);
+	rpc.listener = listener;
+	rpc.watch = watch;
+	snprintf(rpc.path, sizeof(rpc.path), "%s", path);
+	DP_LOG(NOTICE, "the control socket is %s now", path);
 	return 0;
 }
 

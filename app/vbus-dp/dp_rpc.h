@@ -44,6 +44,12 @@
  * @return 0; -EADDRINUSE: somebody serves it; another negative errno
  */
 int dp_rpc_start(const char *path, char *err, size_t err_size);
+/**
+ * Serve at @p path from now on; clients stay. Not started: nothing happens.
+ * @param err  one line for the user; what was served is served on then
+ * @return 0 or a negative errno, as dp_rpc_start()
+ */
+int dp_rpc_move(const char *path, char *err, size_t err_size);
 /** Disconnect everybody, end captures, remove the socket. Legal when it was not started. */
 void dp_rpc_stop(void);
 

@@ -59,7 +59,6 @@ struct dp_rpc_method {
 extern const struct dp_rpc_method dp_rpc_methods_bus[];
 extern const struct dp_rpc_method dp_rpc_methods_device[];
 extern const struct dp_rpc_method dp_rpc_methods_switch[];
-extern const struct dp_rpc_method dp_rpc_methods_set[];
 extern const struct dp_rpc_method dp_rpc_methods_misc[];
 extern const struct dp_rpc_method dp_rpc_methods_capture[];
 
@@ -113,6 +112,39 @@ bool dp_rpc_set_keys(const json_t *params, const char *section, dp_rpc_set_fn se
 	struct dp_rpc_error *e);
 /** The type of a configuration key. */
 enum dp_rpc_type dp_rpc_key_type(const char *key, bool list);
+
+/* ---- dp_rpc_kind.c ----------------------------------------------------------------------------- */
+
+/** Where a key lies in its object. */
+struct dp_rpc_field {
+	const char *key; /**< NULL: the end */
+	size_t offset, size;
+};
+
+/** Buses, devices or switches: all that is made, changed and listed in one way. */
+struct dp_rpc_kind {
+	const char *section; /**< of a configuration file, and what errors call one */
+	const char *plural;  /**< what lists call them */
+	const struct dp_rpc_field *fields;
+	void *(*fresh)(const char *name);
+	void (*del)(void *obj);
+	void *(*find)(const struct dp_conf *c, const char *name);
+	const void *(*after)(const void *prev); /**< of what runs; NULL: the first */
+	dp_rpc_set_fn set;
+	int (*check)(const void *obj, char *err, size_t err_size);
+	int (*add)(const void *obj, char *err, size_t err_size);
+};
+extern const struct dp_rpc_kind dp_rpc_bus, dp_rpc_device, dp_rpc_switch;
+
+json_t *dp_rpc_create(const struct dp_rpc_kind *k, const json_t *params, struct dp_rpc_error *e);
+json_t *dp_rpc_change(const struct dp_rpc_kind *k, const json_t *params, struct dp_rpc_error *e);
+json_t *dp_rpc_list(const struct dp_rpc_kind *k, json_t *(*show)(const void *obj),
+	const json_t *params, struct dp_rpc_error *e);
+/** config.get, config.set: the keys that stand in no section. */
+json_t *dp_rpc_config_get(const json_t *params, struct dp_rpc_error *e);
+json_t *dp_rpc_config_set(const json_t *params, struct dp_rpc_error *e);
+
+/* ---- files ------------------------------------------------------------------------------------- */
 
 /**
  * A path for a file to be made: absolute, no "." nor "..", its folder is there, and nothing but a

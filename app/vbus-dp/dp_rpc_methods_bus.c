@@ -3,7 +3,7 @@
  */
 
 /*
- * bus.create, bus.delete, bus.list.
+ * bus.create, bus.set, bus.delete, bus.list.
  *
  * Threads: the loop's; the control lock is taken for what libvbus tells.
  */
@@ -20,36 +20,18 @@
 
 #include "dp_state.h"
 
-static int
-set(void *obj, const char *key, const char *value, char *err, size_t size)
-{
-	return dp_bus_conf_set(obj, key, value, err, size);
-}
-
 static json_t *
 bus_create(const json_t *params, struct dp_rpc_error *e)
 {
-	struct dp_bus_conf *b = dp_bus_conf_new("");
-	char err[DP_ERR_SIZE] = "";
-	json_t *result = NULL;
+	return dp_rpc_create(&dp_rpc_bus, params, e);
+}
 
-	if (b == NULL)
-		return dp_rpc_fail(e, -ENOMEM, NULL);
-	if (!vbus_name_valid(dp_rpc_str(params, "name"))) {
-		dp_rpc_bad(e, "name", "is no name: 1 to %d of A-Z a-z 0-9 _ -", VBUS_NAME_MAX);
-		goto out;
-	}
-	snprintf(b->name, sizeof(b->name), "%s", dp_rpc_str(params, "name"));
-	if (!dp_rpc_set_keys(params, "bus", set, b, e))
-		goto out;
-	if (dp_bus_conf_check(b, err, sizeof(err)) != 0) {
-		dp_rpc_bad_line(e, err);
-		goto out;
-	}
-	result = dp_rpc_done(e, dp_bus_add(b, err, sizeof(err)), err);
-out:
-	dp_bus_conf_del(b);
-	return result;
+static json_t *
+bus_set(const json_t *params, struct dp_rpc_error *e)
+{
+	if (dp_rpc_has(params, "devices"))
+		return dp_rpc_bad(e, "devices", "use device.attach and device.detach");
+	return dp_rpc_change(&dp_rpc_bus, params, e);
 }
 
 static json_t *
@@ -87,8 +69,9 @@ put_running(json_t *o, const struct vbus_bus *bus)
 }
 
 static json_t *
-bus_object(const struct dp_bus_conf *b)
+bus_object(const void *obj)
 {
+	const struct dp_bus_conf *b = obj;
 	static const char *const connectors[] = {
 		[DP_CONNECTOR_VFIO_USER] = "vfio-user",
 		[DP_CONNECTOR_NULL] = "null",
@@ -112,24 +95,7 @@ bus_object(const struct dp_bus_conf *b)
 static json_t *
 bus_list(const json_t *params, struct dp_rpc_error *e)
 {
-	const char *name = dp_rpc_str(params, "name");
-	const struct dp_bus_conf *b;
-	uint64_t offset, total = 0;
-	uint32_t limit;
-	json_t *list;
-
-	if (!dp_rpc_page(params, DP_RPC_LIST_MAX, &offset, &limit, e))
-		return NULL;
-	if (name != NULL && dp_conf_bus(dp_state_conf(), name) == NULL)
-		return dp_rpc_fail(e, -ENOENT, "there is no such bus");
-	list = json_array();
-	TAILQ_FOREACH (b, &dp_state_conf()->buses, next) {
-		if (name != NULL && strcmp(name, b->name) != 0)
-			continue;
-		if (total++ >= offset && json_array_size(list) < limit)
-			json_array_append_new(list, bus_object(b));
-	}
-	return dp_rpc_page_result("buses", list, total, offset);
+	return dp_rpc_list(&dp_rpc_bus, bus_object, params, e);
 }
 
 static const struct dp_rpc_param name_params[] = {
@@ -146,6 +112,7 @@ static const struct dp_rpc_param list_params[] = {
 
 const struct dp_rpc_method dp_rpc_methods_bus[] = {
 	{"bus.create", bus_create, name_params, "bus", false},
+	{"bus.set", bus_set, name_params, "bus", true},
 	{"bus.delete", bus_delete, name_params, NULL, false},
 	{"bus.list", bus_list, list_params, NULL, false},
 	{NULL, NULL, NULL, NULL, false},

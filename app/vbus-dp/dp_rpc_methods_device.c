@@ -3,7 +3,7 @@
  */
 
 /*
- * device.create, device.delete, device.attach, device.detach, device.list, device.stats.
+ * device.create, device.set, device.delete, device.attach, device.detach, device.list, device.stats.
  *
  * Threads: the loop's; dp_rows takes the control lock.
  */
@@ -20,36 +20,16 @@
 #include "dp_rows.h"
 #include "dp_state.h"
 
-static int
-set(void *obj, const char *key, const char *value, char *err, size_t size)
-{
-	return dp_device_conf_set(obj, key, value, err, size);
-}
-
 static json_t *
 device_create(const json_t *params, struct dp_rpc_error *e)
 {
-	struct dp_device_conf *d = dp_device_conf_new("");
-	char err[DP_ERR_SIZE] = "";
-	json_t *result = NULL;
+	return dp_rpc_create(&dp_rpc_device, params, e);
+}
 
-	if (d == NULL)
-		return dp_rpc_fail(e, -ENOMEM, NULL);
-	if (!vbus_name_valid(dp_rpc_str(params, "name"))) {
-		dp_rpc_bad(e, "name", "is no name: 1 to %d of A-Z a-z 0-9 _ -", VBUS_NAME_MAX);
-		goto out;
-	}
-	snprintf(d->name, sizeof(d->name), "%s", dp_rpc_str(params, "name"));
-	if (!dp_rpc_set_keys(params, "device", set, d, e))
-		goto out;
-	if (dp_device_conf_check(d, err, sizeof(err)) != 0) {
-		dp_rpc_bad_line(e, err);
-		goto out;
-	}
-	result = dp_rpc_done(e, dp_device_add(d, err, sizeof(err)), err);
-out:
-	dp_device_conf_del(d);
-	return result;
+static json_t *
+device_set(const json_t *params, struct dp_rpc_error *e)
+{
+	return dp_rpc_change(&dp_rpc_device, params, e);
 }
 
 static json_t *
@@ -229,6 +209,7 @@ static const struct dp_rpc_param list_params[] = {
 
 const struct dp_rpc_method dp_rpc_methods_device[] = {
 	{"device.create", device_create, create_params, "device", false},
+	{"device.set", device_set, name_params, "device", true},
 	{"device.delete", device_delete, name_params, NULL, false},
 	{"device.attach", device_attach, attach_params, NULL, false},
 	{"device.detach", device_detach, name_params, NULL, false},

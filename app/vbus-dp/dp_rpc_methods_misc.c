@@ -3,7 +3,7 @@
  */
 
 /*
- * What belongs to no object: config.save, log.set, log.list, lcore.list, metrics, version.
+ * What belongs to no object: config.get, config.set, config.save, log.set, log.list, lcore.list, metrics, version.
  *
  * Threads: the loop's.
  */
@@ -188,6 +188,8 @@ static const struct dp_rpc_param metrics_params[] = {
 };
 
 const struct dp_rpc_method dp_rpc_methods_misc[] = {
+	{"config.get", dp_rpc_config_get, none, NULL, false},
+	{"config.set", dp_rpc_config_set, none, "", true},
 	{"config.save", dp_rpc_config_save, save_params, NULL, false},
 	{"log.set", log_set, log_params, NULL, false},
 	{"log.list", log_list, none, NULL, false},

@@ -3,7 +3,7 @@
  */
 
 /*
- * switch.create, switch.delete, switch.list, switch.fdb.
+ * switch.create, switch.set, switch.delete, switch.list, switch.fdb.
  *
  * Threads: the loop's.
  */
@@ -19,31 +19,16 @@
 #include "dp_plane.h"
 #include "dp_state.h"
 
-static int
-set(void *obj, const char *key, const char *value, char *err, size_t size)
-{
-	return dp_switch_conf_set(obj, key, value, err, size);
-}
-
 static json_t *
 switch_create(const json_t *params, struct dp_rpc_error *e)
 {
-	struct dp_switch_conf *s = dp_switch_conf_new("");
-	char err[DP_ERR_SIZE] = "";
-	json_t *result = NULL;
+	return dp_rpc_create(&dp_rpc_switch, params, e);
+}
 
-	if (s == NULL)
-		return dp_rpc_fail(e, -ENOMEM, NULL);
-	if (!vbus_name_valid(dp_rpc_str(params, "name"))) {
-		dp_rpc_bad(e, "name", "is no name: 1 to %d of A-Z a-z 0-9 _ -", VBUS_NAME_MAX);
-		goto out;
-	}
-	snprintf(s->name, sizeof(s->name), "%s", dp_rpc_str(params, "name"));
-	if (dp_rpc_set_keys(params, "switch", set, s, e))
-		result = dp_rpc_done(e, dp_switch_add(s, err, sizeof(err)), err);
-out:
-	dp_switch_conf_del(s);
-	return result;
+static json_t *
+switch_set(const json_t *params, struct dp_rpc_error *e)
+{
+	return dp_rpc_change(&dp_rpc_switch, params, e);
 }
 
 static json_t *
@@ -57,8 +42,9 @@ switch_delete(const json_t *params, struct dp_rpc_error *e)
 }
 
 static json_t *
-switch_object(const struct dp_switch_conf *s)
+switch_object(const void *obj)
 {
+	const struct dp_switch_conf *s = obj;
 	const struct dp_switch *sw = dp_state_switch(s->name);
 	json_t *o = json_object(), *ports = json_array();
 	const struct dp_name *n;
@@ -84,24 +70,7 @@ switch_object(const struct dp_switch_conf *s)
 static json_t *
 switch_list(const json_t *params, struct dp_rpc_error *e)
 {
-	const char *name = dp_rpc_str(params, "name");
-	const struct dp_switch_conf *s;
-	uint64_t offset, total = 0;
-	uint32_t limit;
-	json_t *list;
-
-	if (!dp_rpc_page(params, DP_RPC_LIST_MAX, &offset, &limit, e))
-		return NULL;
-	if (name != NULL && dp_conf_switch(dp_state_conf(), name) == NULL)
-		return dp_rpc_fail(e, -ENOENT, "there is no such switch");
-	list = json_array();
-	TAILQ_FOREACH (s, &dp_state_conf()->switches, next) {
-		if (name != NULL && strcmp(name, s->name) != 0)
-			continue;
-		if (total++ >= offset && json_array_size(list) < limit)
-			json_array_append_new(list, switch_object(s));
-	}
-	return dp_rpc_page_result("switches", list, total, offset);
+	return dp_rpc_list(&dp_rpc_switch, switch_object, params, e);
 }
 
 /* ---- addresses --------------------------------------------------------------------------------- */
@@ -167,6 +136,7 @@ static const struct dp_rpc_param fdb_params[] = {
 
 const struct dp_rpc_method dp_rpc_methods_switch[] = {
 	{"switch.create", switch_create, name_params, "switch", false},
+	{"switch.set", switch_set, name_params, "switch", true},
 	{"switch.delete", switch_delete, name_params, NULL, false},
 	{"switch.list", switch_list, list_params, NULL, false},
 	{"switch.fdb", switch_fdb, fdb_params, NULL, false},

@@ -228,6 +228,12 @@ dp_state_init(const struct dp_conf *top)
 }
 
 void
+dp_state_set_control(const char *path)
+{
+	snprintf(dp_run.control, sizeof(dp_run.control), "%s", path);
+}
+
+void
 dp_state_clear(void)
 {
 	struct dp_bus_conf *b;

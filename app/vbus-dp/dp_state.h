@@ -36,14 +36,16 @@ int dp_switch_remove(const char *name, char *err, size_t err_size);
 /**
  * Go from the running state to @p want, touching only what differs: what is equal is not disturbed at
  * all, a device that changes its switch, patch or MTU stays on its bus. Stops at the first failure;
- * the object that failed is as it was, or gone when that cannot be had again (said in the log). What
- * only a start can change (mode, idle, control) is left, with a line in the log.
+ * the object that failed is as it was, or gone when that cannot be had again (said in the log). The
+ * control socket is dp_rpc_move()'s.
  * @param want  checked (dp_conf_check()), its buses' lists folded; only read
  * @param file  put before the line of an error; NULL: no "FILE:LINE: "
  */
 int dp_state_apply(const struct dp_conf *want, const char *file, char *err, size_t err_size);
 /** Before anything is added: what the running configuration has at its top. */
 void dp_state_init(const struct dp_conf *top);
+/** The control socket is there now: what config.save writes. */
+void dp_state_set_control(const char *path);
 /** Take everything down, in order; leaves no socket. */
 void dp_state_clear(void);
 

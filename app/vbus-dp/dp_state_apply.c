@@ -55,7 +55,7 @@ failed(struct apply *a, uint32_t line, int code)
 
 /* ---- switches ---------------------------------------------------------------------------------- */
 
-/* A table of another size, or another age: a new one, and everybody moves. */
+/* A table of another size: a new one, and everybody moves. */
 static int
 switch_remake(struct apply *a, struct dp_switch_conf *have, const struct dp_switch_conf *s)
 {
@@ -97,6 +97,14 @@ switch_remake(struct apply *a, struct dp_switch_conf *have, const struct dp_swit
 	return 0;
 }
 
+static void
+switch_ageing(struct apply *a, struct dp_switch_conf *have, uint32_t ageing_s)
+{
+	dp_switch_set_ageing(run_switch(have)->sw, ageing_s);
+	have->ageing_s = ageing_s;
+	a->nb_changes++;
+}
+
 static int
 switches_in(struct apply *a)
 {
@@ -108,8 +116,10 @@ switches_in(struct apply *a)
 		have = dp_conf_switch(&dp_run, s->name);
 		if (have == NULL)
 			ret = failed(a, s->line, dp_run_switch_make(s, &have, WHY(a)));
-		else if (have->ageing_s != s->ageing_s || have->size != s->size)
+		else if (have->size != s->size)
 			ret = switch_remake(a, have, s);
+		else if (have->ageing_s != s->ageing_s)
+			switch_ageing(a, have, s->ageing_s);
 		if (ret != 0)
 			break;
 	}
@@ -165,12 +175,21 @@ switches_out(struct apply *a)
 
 /* ---- devices ----------------------------------------------------------------------------------- */
 
+/* Asked for another address? One that was chosen is as good as that when it is asked for. */
+static bool
+mac_is_other(const struct dp_device_conf *have, const struct dp_device_conf *want)
+{
+	if (!want->has_mac)
+		return have->has_mac;
+	return memcmp(have->mac, want->mac, sizeof(want->mac)) != 0;
+}
+
 /* North sees these when it opens the device: another device, for it. */
 static bool
-device_is_other(const struct dp_device_conf *a, const struct dp_device_conf *b)
+device_is_other(const struct dp_device_conf *have, const struct dp_device_conf *want)
 {
-	return strcmp(a->cls, b->cls) != 0 || a->queues != b->queues || a->has_mac != b->has_mac ||
-	       (a->has_mac && memcmp(a->mac, b->mac, sizeof(a->mac)) != 0);
+	return strcmp(have->cls, want->cls) != 0 || have->queues != want->queues ||
+	       mac_is_other(have, want);
 }
 
 static void
@@ -237,6 +256,7 @@ device_change(struct apply *a, struct dp_device_conf *have, const struct dp_devi
 
 	if (device_is_other(have, d))
 		return device_remake(a, have, d);
+	have->has_mac = d->has_mac;
 	if (strcmp(have->sw, d->sw) != 0)
 		ret = failed(a, d->sw_line != 0 ? d->sw_line : d->line,
 			dp_run_device_switch(have, d->sw, WHY(a)));
@@ -423,15 +443,14 @@ buses_open(struct apply *a)
 /* ---- all --------------------------------------------------------------------------------------- */
 
 static void
-top(const struct dp_conf *want)
+top(struct apply *a)
 {
-	const char *what = want->mode != dp_run.mode			? "mode"
-			   : want->idle_us != dp_run.idle_us		? "idle"
-			   : strcmp(want->control, dp_run.control) != 0 ? "control"
-									: NULL;
-
-	if (what != NULL)
-		DP_LOG(WARNING, "%s: has changed, which takes effect at the next start", what);
+	if (a->want->mode == dp_run.mode && a->want->idle_us == dp_run.idle_us)
+		return;
+	dp_run.mode = a->want->mode;
+	dp_run.idle_us = a->want->idle_us;
+	dp_plane_set_mode(dp_run.mode, dp_run.idle_us);
+	a->nb_changes++;
 }
 
 int
@@ -439,7 +458,7 @@ dp_state_apply(const struct dp_conf *want, const char *file, char *err, size_t e
 {
 	struct apply a = {.want = want, .file = file, .err = err, .err_size = err_size};
 
-	top(want);
+	top(&a);
 	if (switches_in(&a) == 0 && uplinks(&a) == 0) {
 		devices_out(&a);
 		patches_out(&a);

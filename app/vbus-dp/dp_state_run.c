@@ -138,16 +138,23 @@ switch_count(const char *name, int by)
 		run_switch(s)->nb_devices += (uint32_t)by;
 }
 
+/* Its address is @p d's afterwards: the one that was asked for, had before, or was chosen now. */
 static struct vbus_device *
-venet_create(const struct dp_device_conf *d)
+venet_create(struct dp_device_conf *d)
 {
 	struct vbus_venet_args args = {.mtu = d->mtu, .nb_queues = d->queues};
+	const struct vbus_venet *v;
+	struct rte_ether_addr mac;
 	struct vbus_device *dev;
 
-	if (d->has_mac)
-		memcpy(args.mac.addr_bytes, d->mac, sizeof(args.mac.addr_bytes));
+	memcpy(args.mac.addr_bytes, d->mac, sizeof(args.mac.addr_bytes));
 	vbus_ctl_lock();
 	dev = vbus_device_create(d->name, d->cls, &args);
+	v = dev != NULL ? vbus_venet_of(dev) : NULL;
+	if (v != NULL) {
+		vbus_venet_mac(v, &mac);
+		memcpy(d->mac, mac.addr_bytes, sizeof(d->mac));
+	}
 	vbus_ctl_unlock();
 	return dev;
 }
@@ -175,7 +182,7 @@ dp_run_device_make(
 	n->bus[0] = '\0';
 	n->patch[0] = '\0';
 	errno = 0;
-	r->dev = venet_create(d);
+	r->dev = venet_create(n);
 	if (r->dev == NULL) {
 		ret = errno != 0 ? -errno : -ENOMEM;
 		dp_state_err(err, err_size, 0, "device %s: %s", d->name, strerror(-ret));

@@ -140,6 +140,17 @@ load(struct dp_conf *conf, char *err, size_t err_size)
 
 /* ---- handlers of the loop ---------------------------------------------------------------------- */
 
+/* What the file says of the control socket; the old one stays when that cannot be had. */
+static int
+move_control(const struct dp_conf *want, char *err, size_t err_size)
+{
+	int ret = dp_rpc_move(dp_conf_control(want), err, err_size);
+
+	if (ret == 0)
+		dp_state_set_control(want->control);
+	return ret;
+}
+
 static void
 reload(void)
 {
@@ -152,6 +163,8 @@ reload(void)
 	ret = load(&want, err, sizeof(err));
 	if (ret == 0)
 		ret = dp_state_apply(&want, dp.config, err, sizeof(err));
+	if (ret == 0)
+		ret = move_control(&want, err, sizeof(err));
 	dp_conf_free(&want);
 	if (ret != 0)
 		DP_LOG(ERR, "%s", err);
@@ -224,7 +237,7 @@ count_devices(void)
 static void
 serve(void)
 {
-	const char *control = dp.conf.control[0] != '\0' ? dp.conf.control : DP_CONTROL_PATH;
+	const char *control = dp_conf_control(&dp.conf);
 	char err[DP_ERR_SIZE];
 	int ret;
 

@@ -88,6 +88,41 @@ log_set(const struct ctl_command *c, int argc, char **argv)
 }
 
 static int
+keys_only(const struct ctl_command *c, int argc, char **argv)
+{
+	static const char *const places[] = {NULL};
+
+	return argc != 0 ? act(c, argc, argv, places, true) : ctl_usage(c, "KEY=VALUE: missing");
+}
+
+/* As the configuration file has them. */
+static int
+config_get(const struct ctl_command *c, int argc, char **argv)
+{
+	json_t *result, *v;
+	const char *key;
+
+	if (argc != 0)
+		return ctl_usage(c, "'%s': too much", argv[0]);
+	result = ctl_call(c->method, NULL);
+	if (result == NULL)
+		return ctl_status;
+	if (ctl_options.json)
+		ctl_print_json(result);
+	else
+		json_object_foreach(result, key, v)
+		{
+			if (json_is_string(v))
+				printf("%s = %s\n", key, json_string_value(v));
+			else
+				printf("%s = %" JSON_INTEGER_FORMAT "\n", key,
+					json_integer_value(v));
+		}
+	json_decref(result);
+	return CTL_OK;
+}
+
+static int
 save(const struct ctl_command *c, int argc, char **argv)
 {
 	json_t *params;
@@ -403,6 +438,12 @@ const struct ctl_command ctl_commands[] = {
 	{"switch list", "[NAME]", "Show switches.\n", list, "switch.list"},
 	{"switch fdb", "NAME [port=NAME]", "Show the addresses that a switch has learned.\n", list,
 		"switch.fdb"},
+	{"config get", "", "Show the keys that stand in no section of the configuration.\n",
+		config_get, "config.get"},
+	{"config set", "KEY=VALUE...",
+		"Change keys that stand in no section; an empty value is the key's default.\n" KEYS
+		"    vbusctl config set mode=adaptive idle=500\n",
+		keys_only, "config.set"},
 	{"lcore list", "", "Show the polling lcores.\n", list, "lcore.list"},
 	{"stats", "[DEVICE] [bus=NAME] [switch=NAME]", "The same as 'device stats'.\n", stats,
 		"device.stats"},

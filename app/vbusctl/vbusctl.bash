@@ -17,6 +17,7 @@ _vbusctl_keys()
 	bus) echo 'connector= socket= window= size= devices=' ;;
 	device) echo 'class= bus= mac= mtu= queues= switch= patch=' ;;
 	switch) echo 'ports= ageing= size=' ;;
+	config) echo 'mode= idle= control=' ;;
 	esac
 }
 
@@ -25,15 +26,18 @@ _vbusctl_words()
 {
 	local one=$1 two=$2 n=$3
 	case $one in
-	'') echo 'bus device switch lcore stats top metrics capture log save call version help' ;;
+	'') echo 'bus device switch config lcore stats top metrics capture log save call version help' ;;
 	stats) [ "$n" -gt 0 ] || { _vbusctl_names device stats; } ;;
 	top) echo '-1 -d' ;;
 	capture) [ "$n" -gt 0 ] && echo '--count --seconds' || { _vbusctl_names device stats; echo '--list --stop'; } ;;
-	bus | device | switch | lcore | log)
+	bus | device | switch | config | lcore | log)
 		case "$one $two" in
 		'bus ') echo 'create delete set list' ;;
 		'device ') echo 'create delete set attach detach list stats' ;;
 		'switch ') echo 'create delete set list fdb' ;;
+		'config ') echo 'get set' ;;
+		'config set') _vbusctl_keys config ;;
+		'config get') ;;
 		'lcore ') echo list ;;
 		'log ') echo 'set list' ;;
 		'log set') [ "$n" = 1 ] && echo 'emergency alert critical error warning notice info debug' ;;
@@ -65,7 +69,7 @@ _vbusctl()
 				one=$word
 			else
 				case $one in
-				bus | device | switch | lcore | log)
+				bus | device | switch | config | lcore | log)
 					if [ -z "$two" ]; then two=$word; else n=$((n + 1)); fi
 					;;
 				*) n=$((n + 1)) ;;

@@ -72,6 +72,13 @@ def refusals(dp):
             (('nothing',), 2, 'no such command'),
             ((), 2, 'a command is missing'),
             (('log', 'set', '*', 'loud'), 1, 'level: '),
+            (('config', 'set'), 2, 'KEY=VALUE: missing'),
+            (('config', 'set', 'mode=lazy'), 1, 'mode: '),
+            (('config', 'set', 'idle=soon'), 2, "idle: 'soon' is not a number"),
+            (('config', 'set', 'idle=0'), 1, 'idle: '),
+            (('config', 'set', 'control=/nowhere/x.sock'), 1, 'control: '),
+            (('config', 'set', f'control={FOLDER}/vm0.sock'), 1, 'vm0.sock'),
+            (('config', 'set', 'colour=red'), 1, 'colour: unknown parameter'),
             (('save', '/dev/null'), 1, 'file: '),
             (('capture', 'nobody', 'x.pcapng'), 1, 'no such device'),
             (('capture', 'web0', 'x', '--count', '0'), 2, '--count'),
@@ -248,6 +255,51 @@ def hot(dp, peer):
     lab.check(rows(dp, 'device', 'list', 'web0')[0]['mtu'] == 1500, 'and the default again')
 
 
+def top_keys(dp):
+    """Everything that stands in no section, while frames run."""
+    def sleeps():
+        return sum(row['sleeps'] for row in rows(dp, 'lcore', 'list'))
+
+    def moved(what):
+        before = counters(dp, 'web1')['tx_packets']
+        lab.until(lambda: counters(dp, 'web1')['tx_packets'] > before + 100, 10, f'{what}: frames go on')
+    lab.check(ctl(dp, 'config', 'get') == f'mode = busy\nidle = 1000\ncontrol = {dp.control}\n', 'config get')
+    ctl(dp, 'config', 'set', 'mode=adaptive', 'idle=1')
+    moved('mode=adaptive')
+    lab.until(lambda: sleeps() > 0, 10, 'lcores sleep now')
+    ctl(dp, 'config', 'set', 'mode=busy', 'idle=')
+    before = sleeps()
+    moved('mode=busy')
+    lab.check(sleeps() == before, 'and no more')
+    was, dp.control = dp.control, os.path.join(FOLDER, 'moved.ctl')
+    ctl(dp, 'config', 'set', f'control={dp.control}', socket_path=was)
+    lab.check(not os.path.exists(was) and oct(os.stat(dp.control).st_mode & 0o777) == '0o600', 'the socket moves')
+    answer = json.loads(ctl(dp, 'config', 'get', '--json'))
+    lab.check(answer == {'mode': 'busy', 'idle': 1000, 'control': dp.control}, f'config get --json: {answer}')
+    ctl(dp, 'config', 'set', f'control={was}')
+    dp.control = was
+    moved('and back')
+
+
+def ageing(dp):
+    """Another ageing time: the table stays, and what it counted."""
+    before = rows(dp, 'switch', 'list', 'br0')[0]
+    ctl(dp, 'switch', 'set', 'br0', 'ageing=90')
+    after = rows(dp, 'switch', 'list', 'br0')[0]
+    lab.check(after['ageing'] == 90 and before['learned'] > 0
+              and [after[key] for key in ('learned', 'addresses')] == [before[key] for key in ('learned', 'addresses')],
+              f'another ageing time, the same table: {after}')
+
+
+def chosen(dp):
+    """An address that vbus-dp chose lasts."""
+    ctl(dp, 'device', 'create', 'any', 'class=venet')
+    mac = rows(dp, 'device', 'list', 'any')[0]['mac']
+    ctl(dp, 'device', 'set', 'any', 'mtu=1300')
+    lab.check(rows(dp, 'device', 'list', 'any')[0]['mac'] == mac, f'chosen, and kept: {mac}')
+    return mac
+
+
 def save(dp):
     path = os.path.join(FOLDER, 'saved.conf')
     ctl(dp, 'save', 'saved.conf')
@@ -262,9 +314,9 @@ def logs(dp):
     lab.check(levels['vbus-dp.rpc'] == 'debug', 'log levels are set live')
 
 
-def again(saved, names):
+def again(saved, macs):
     dp = vbusdp.VbusDp(FOLDER, saved)
-    lab.check([row['name'] for row in rows(dp, 'device', 'list')] == names
+    lab.check({row['name']: row['mac'] for row in rows(dp, 'device', 'list')} == macs
               and rows(dp, 'switch', 'list')[0]['size'] == 1024, 'started from what was saved: the same is there')
     dp.stop()
 
@@ -299,7 +351,11 @@ def main():
     hostile(dp)
     hot(dp, peers[1])
     logs(dp)
+    top_keys(dp)
+    ageing(dp)
+    mac = chosen(dp)
     saved = save(dp)
+    ctl(dp, 'device', 'delete', 'any')
     for peer in peers:
         peer.command('stop')
         peer.quit()
@@ -313,7 +369,7 @@ def main():
               'everything taken down again')
     dp.stop()
     lab.check(not os.path.exists(dp.control), 'no control socket is left')
-    again(saved, ['web0', 'web1'])
+    again(saved, {'web0': MAC[0], 'web1': MAC[1], 'any': mac})
 
 
 main()

@@ -179,6 +179,12 @@ dp_state_apply(const struct dp_conf *want, const char *file, char *err, size_t e
 	return ret;
 }
 
+void
+dp_state_set_control(const char *path)
+{
+	snprintf(straw_conf.control, sizeof(straw_conf.control), "%s", path);
+}
+
 static int a_port, a_switch;
 
 struct dp_port *

@@ -371,6 +371,21 @@ test_operations(void)
 	CU_ASSERT_EQUAL(s->size, 1024);
 	CU_ASSERT_TRUE(dp_names_has(&s->ports, "net_tap1"));
 	CU_ASSERT_FALSE(dp_names_has(&s->ports, "net_tap0"));
+	done("config.set", "{\"mode\":\"adaptive\",\"idle\":7,\"control\":\"/tmp/c.sock\"}");
+	r = good("config.get", "{}");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(r, "mode")), "adaptive");
+	CU_ASSERT_EQUAL(json_integer_value(json_object_get(r, "idle")), 7);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(r, "control")), "/tmp/c.sock");
+	json_decref(r);
+	done("config.set", "{\"mode\":null,\"idle\":null,\"control\":null}");
+	CU_ASSERT_EQUAL(straw_conf.mode, DP_MODE_BUSY);
+	CU_ASSERT_EQUAL(straw_conf.idle_us, 1000);
+	CU_ASSERT_STRING_EQUAL(straw_conf.control, "");
+	bad_param("config.set", "{\"mode\":\"lazy\"}", "mode");
+	bad_param("config.set", "{\"idle\":\"7\"}", "idle");
+	bad_param("config.set", "{\"name\":\"x\"}", "name");
+	bad_param("config.get", "{\"mode\":\"busy\"}", "mode");
+	CU_ASSERT_EQUAL(straw_conf.idle_us, 1000);
 	expect_code(call("device.set", "{\"name\":\"web0\",\"switch\":\"none\"}"),
 		DP_RPC_ERRNO - ENOENT);
 	expect_code(call("device.set", "{\"name\":\"nobody\"}"), DP_RPC_ERRNO - ENOENT);

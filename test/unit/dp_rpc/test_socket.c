@@ -328,6 +328,7 @@ test_path(void)
 	char err[DP_ERR_SIZE] = "";
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0), other;
+	char moved[sizeof(addr.sun_path)];
 
 	CU_ASSERT_EQUAL(dp_rpc_start("/nonexistent/x.sock", err, sizeof(err)), -ENOENT);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err, "/nonexistent/x.sock"));
@@ -339,9 +340,19 @@ test_path(void)
 	CU_ASSERT_EQUAL_FATAL(dp_rpc_start(path, err, sizeof(err)), 0);
 	other = join();
 	close(other);
-	dp_rpc_stop();
+	/* It moves; what cannot be had leaves it where it is. */
+	CU_ASSERT_EQUAL(dp_rpc_move("/nonexistent/x.sock", err, sizeof(err)), -ENOENT);
+	CU_ASSERT_EQUAL(access(path, F_OK), 0);
+	CU_ASSERT_EQUAL(dp_rpc_move(path, err, sizeof(err)), 0);
+	snprintf(moved, sizeof(moved), "%s.2", path);
+	CU_ASSERT_EQUAL(dp_rpc_move(moved, err, sizeof(err)), 0);
 	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+	CU_ASSERT_EQUAL(access(moved, F_OK), 0);
 	dp_rpc_stop();
+	CU_ASSERT_NOT_EQUAL(access(moved, F_OK), 0);
+	dp_rpc_stop();
+	CU_ASSERT_EQUAL(dp_rpc_move(path, err, sizeof(err)), 0);
+	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
 }
 
 static int

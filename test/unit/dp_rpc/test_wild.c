@@ -61,6 +61,8 @@ static const char *const corpus[] = {
 	"{\"jsonrpc\":\"2.0\",\"method\":\"switch.fdb\",\"id\":6,\"params\":{\"name\":\"s\"}}",
 	"{\"jsonrpc\":\"2.0\",\"method\":\"capture.start\",\"id\":7,\"params\":{\"device\":\"d\","
 	"\"file\":\"/x\",\"count\":5,\"seconds\":1}}",
+	"{\"jsonrpc\":\"2.0\",\"method\":\"config.set\",\"id\":4,\"params\":{\"mode\":"
+	"\"busy\",\"idle\":9,\"control\":null}}",
 	"{\"jsonrpc\":\"2.0\",\"method\":\"config.save\",\"id\":8,\"params\":{\"file\":\"/x\"}}",
 	"{\"jsonrpc\":\"2.0\",\"method\":\"metrics\",\"id\":9,\"params\":{\"offset\":4294967296}}",
 	"{\"jsonrpc\":\"2.0\",\"method\":\"device.delete\",\"id\":9,\"params\":{\"name\":\"d\"}}",
