@@ -171,7 +171,8 @@ struct venet {
 	u32 offer_l4ro;
 	u32 want_l4ro;	  /* of it, what the features in force leave */
 	u32 sg, evq, l4ro; /* the session's grants */
-	u32 nb_rx, nb_tx;  /* ring entries */
+	u32 nb_rx, nb_tx;  /* the session's ring entries */
+	u32 want_rx, want_tx; /* the next one's */
 	struct venet_pcpu __percpu *pcpu;
 	struct delayed_work reset;
 	u32 speed; /* what ethtool was told: there is none */

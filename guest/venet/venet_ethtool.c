@@ -26,8 +26,8 @@ static void venet_get_ringparam(struct net_device *dev, struct ethtool_ringparam
 
 	ring->rx_max_pending = VENET_RING_MAX;
 	ring->tx_max_pending = VENET_RING_MAX;
-	ring->rx_pending = v->nb_rx;
-	ring->tx_pending = v->nb_tx;
+	ring->rx_pending = v->want_rx;
+	ring->tx_pending = v->want_tx;
 }
 
 static int venet_set_ringparam(struct net_device *dev, struct ethtool_ringparam *ring,
@@ -35,7 +35,7 @@ static int venet_set_ringparam(struct net_device *dev, struct ethtool_ringparam 
 			       struct netlink_ext_ack *extack)
 {
 	struct venet *v = netdev_priv(dev);
-	u32 nb_rx = v->nb_rx, nb_tx = v->nb_tx;
+	u32 nb_rx = v->want_rx, nb_tx = v->want_tx;
 	int ret;
 
 	if (ring->rx_mini_pending || ring->rx_jumbo_pending)
@@ -46,15 +46,15 @@ static int venet_set_ringparam(struct net_device *dev, struct ethtool_ringparam 
 	}
 	if (ring->rx_pending == nb_rx && ring->tx_pending == nb_tx)
 		return 0;
-	v->nb_rx = ring->rx_pending;
-	v->nb_tx = ring->tx_pending;
+	v->want_rx = ring->rx_pending;
+	v->want_tx = ring->tx_pending;
 	if (!netif_running(dev))
 		return 0;
 	ret = venet_reopen(v);
 	if (ret < 0) {
 		/* Large rings want large memory: what was there before may still be had. */
-		v->nb_rx = nb_rx;
-		v->nb_tx = nb_tx;
+		v->want_rx = nb_rx;
+		v->want_tx = nb_tx;
 		venet_reopen(v);
 	}
 	return ret;

@@ -236,8 +236,8 @@ static void venet_init_netdev(struct venet *v)
 	dev->max_mtu = VENET_MTU_MAX;
 	dev->watchdog_timeo = 5 * HZ;
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
-	v->nb_rx = VENET_RING_DFLT;
-	v->nb_tx = VENET_RING_DFLT;
+	v->want_rx = VENET_RING_DFLT;
+	v->want_tx = VENET_RING_DFLT;
 	v->speed = SPEED_10000;
 	v->duplex = DUPLEX_FULL;
 	u64_stats_init(&v->rx.counters.syncp);

@@ -157,6 +157,8 @@ int venet_session_up(struct venet *v)
 	int ret;
 
 	netif_carrier_off(v->dev);
+	v->nb_rx = v->want_rx;
+	v->nb_tx = v->want_tx;
 	ret = vbus_device_open(v->vdev, VENET_VERSION);
 	if (ret < 0)
 		return ret;
