@@ -123,7 +123,7 @@ static int vbus_pci_channel_add(struct vbus_pci_bridge *br, unsigned int cpu)
 		.len = cpu_to_le32(sizeof(ch->mem->desc)),
 	};
 
-	ch->mem = dma_alloc_coherent(&br->pdev->dev, sizeof(*ch->mem), &ch->dma, GFP_KERNEL);
+	ch->mem = vbus_dma_alloc(&br->pdev->dev, sizeof(*ch->mem), &ch->dma);
 	if (!ch->mem)
 		return -ENOMEM;
 	args.datap = cpu_to_le64(ch->dma + offsetof(typeof(*ch->mem), desc));
@@ -141,7 +141,7 @@ void vbus_pci_channels_fini(struct vbus_pci_bridge *br)
 		if (!ch->mem)
 			continue;
 		vbus_pci_bridge_call(br, VBUS_PCI_BRIDGE_FASTCALL_DROP, &args, sizeof(args));
-		dma_free_coherent(&br->pdev->dev, sizeof(*ch->mem), ch->mem, ch->dma);
+		vbus_dma_free(&br->pdev->dev, sizeof(*ch->mem), ch->mem, ch->dma);
 	}
 	kfree(br->channels);
 }
@@ -167,11 +167,11 @@ int vbus_pci_channels_init(struct vbus_pci_bridge *br)
 int vbus_pci_calls_init(struct vbus_pci_bridge *br)
 {
 	mutex_init(&br->setup_lock);
-	br->setup = dma_alloc_coherent(&br->pdev->dev, PAGE_SIZE, &br->setup_dma, GFP_KERNEL);
+	br->setup = vbus_dma_alloc(&br->pdev->dev, PAGE_SIZE, &br->setup_dma);
 	return br->setup ? 0 : -ENOMEM;
 }
 
 void vbus_pci_calls_fini(struct vbus_pci_bridge *br)
 {
-	dma_free_coherent(&br->pdev->dev, PAGE_SIZE, br->setup, br->setup_dma);
+	vbus_dma_free(&br->pdev->dev, PAGE_SIZE, br->setup, br->setup_dma);
 }

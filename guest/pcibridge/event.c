@@ -194,8 +194,8 @@ void vbus_pci_events_fini(struct vbus_pci_bridge *br)
 {
 	struct device *dev = &br->pdev->dev;
 
-	dma_free_coherent(dev, VBUS_PCI_SLOTS_LEN, br->slots, br->slots_dma);
-	dma_free_coherent(dev, VBUS_PCI_EVQ_LEN, br->evq_mem, br->evq_dma);
+	vbus_dma_free(dev, VBUS_PCI_SLOTS_LEN, br->slots, br->slots_dma);
+	vbus_dma_free(dev, VBUS_PCI_EVQ_LEN, br->evq_mem, br->evq_dma);
 	xa_destroy(&br->shms);
 }
 
@@ -207,12 +207,12 @@ int vbus_pci_events_init(struct vbus_pci_bridge *br)
 	spin_lock_init(&br->events_lock);
 	INIT_DELAYED_WORK(&br->retry, vbus_pci_events_retry);
 	xa_init_flags(&br->shms, XA_FLAGS_ALLOC1);
-	br->evq_mem = dma_alloc_coherent(dev, VBUS_PCI_EVQ_LEN, &br->evq_dma, GFP_KERNEL);
+	br->evq_mem = vbus_dma_alloc(dev, VBUS_PCI_EVQ_LEN, &br->evq_dma);
 	if (!br->evq_mem)
 		return -ENOMEM;
-	br->slots = dma_alloc_coherent(dev, VBUS_PCI_SLOTS_LEN, &br->slots_dma, GFP_KERNEL);
+	br->slots = vbus_dma_alloc(dev, VBUS_PCI_SLOTS_LEN, &br->slots_dma);
 	if (!br->slots) {
-		dma_free_coherent(dev, VBUS_PCI_EVQ_LEN, br->evq_mem, br->evq_dma);
+		vbus_dma_free(dev, VBUS_PCI_EVQ_LEN, br->evq_mem, br->evq_dma);
 		return -ENOMEM;
 	}
 

@@ -20,7 +20,7 @@ struct vbus_shm *vbus_shm_alloc_skewed(struct vbus_device *vdev, u32 id, u32 len
 	if (!shm)
 		return ERR_PTR(-ENOMEM);
 	shm->mem_len = (size_t)len + skew;
-	shm->mem = dma_alloc_coherent(vdev->dma_dev, shm->mem_len, &shm->mem_dma, GFP_KERNEL);
+	shm->mem = vbus_dma_alloc(vdev->dma_dev, shm->mem_len, &shm->mem_dma);
 	if (!shm->mem) {
 		kfree(shm);
 		return ERR_PTR(-ENOMEM);
@@ -63,7 +63,7 @@ void vbus_shm_free_all(struct vbus_device *vdev)
 		if (shm->added)
 			vdev->ops->shm_del(shm);
 		list_del(&shm->node);
-		dma_free_coherent(vdev->dma_dev, shm->mem_len, shm->mem, shm->mem_dma);
+		vbus_dma_free(vdev->dma_dev, shm->mem_len, shm->mem, shm->mem_dma);
 		kfree(shm);
 	}
 }

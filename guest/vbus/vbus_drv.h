@@ -134,6 +134,20 @@ void vbus_signal_wakeup(struct vbus_signal *sig);
 /* For bridges: inject() without the port write; true: it is due. */
 bool vbus_signal_raise(struct vbus_signal *sig);
 
+/*
+ * Coherent memory that south maps in one piece. Behind an IOMMU the DMA API would else gather
+ * single pages, which lie together for the device, but not where the backend has them.
+ */
+static inline void *vbus_dma_alloc(struct device *dev, size_t len, dma_addr_t *dma)
+{
+	return dma_alloc_attrs(dev, len, dma, GFP_KERNEL | __GFP_ZERO, DMA_ATTR_FORCE_CONTIGUOUS);
+}
+
+static inline void vbus_dma_free(struct device *dev, size_t len, void *mem, dma_addr_t dma)
+{
+	dma_free_attrs(dev, len, mem, dma, DMA_ATTR_FORCE_CONTIGUOUS);
+}
+
 /* A block shared with south: coherent memory, zeroed, owned by the bus module. */
 struct vbus_shm {
 	struct list_head node;	/* vdev->shms */
