@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright(c) 2026 vbus developers
+"""What the benchmarks share: hugepages, awake CPUs, samples that are worth counting, tables.
+
+On a shared virtual machine only ratios within one run mean something, and only of samples that were
+taken under the same conditions: both processes had their CPU, and the CPUs were near each other (a
+cache line's round trip between two virtual CPUs changes threefold from one moment to the next).
+"""
+import atexit
+import glob
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import testpmd as lab  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CPUS = sorted(os.sched_getaffinity(0))
+DESCRIPTORS = 1024
+MEMORY = 512
+APPLICATION = ['--burst=32', f'--txd={DESCRIPTORS}', f'--rxd={DESCRIPTORS}', '--nb-cores=1', '--no-flush-rx',
+               '--total-num-mbufs=16384']
+QUARTER = 0.25
+OWN_CPU = 0.92
+
+
+def hugepages(megabytes):
+    """2 MiB pages for all processes, or fall back to none. What was raised is given back at the end."""
+    folder = '/sys/kernel/mm/hugepages/hugepages-2048kB'
+    need = megabytes // 2
+    try:
+        with open(f'{folder}/free_hugepages', encoding='ascii') as file:
+            free = int(file.read())
+        with open(f'{folder}/nr_hugepages', encoding='ascii') as file:
+            total = int(file.read())
+        if free < need:
+            with open(f'{folder}/nr_hugepages', 'w', encoding='ascii') as file:
+                file.write(str(total + need - free))
+            atexit.register(lambda: open(f'{folder}/nr_hugepages', 'w', encoding='ascii').write(str(total)))
+        with open(f'{folder}/free_hugepages', encoding='ascii') as file:
+            enough = int(file.read()) >= need
+        os.makedirs('/dev/hugepages', exist_ok=True)
+        if enough and not os.path.ismount('/dev/hugepages'):
+            enough = subprocess.run(['mount', '-t', 'hugetlbfs', 'none', '/dev/hugepages'], check=False).returncode == 0
+        # Files of a vbus-dp that had to be killed.
+        atexit.register(lambda: [os.unlink(name) for name in glob.glob(f'/dev/hugepages/vbusdp{os.getpid()}.*map_*')])
+        return enough
+    except OSError:
+        return False
+
+
+def want_hugepages(megabytes):
+    """Only root asks for them; says what it is."""
+    huge = os.geteuid() == 0 and hugepages(megabytes)
+    print(f'memory: {"2 MiB hugepages" if huge else "4 KiB pages (no hugepages to be had)"}', flush=True)
+    return huge
+
+
+def spinners():
+    """A process per CPU that runs only when nothing else wants it: CPUs never go idle."""
+    for cpu in CPUS[:2]:
+        pid = os.fork()
+        if pid == 0:
+            os.sched_setaffinity(0, {cpu})
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            # With autogroups the session counts, not the process: last among these too.
+            os.setsid()
+            if os.path.exists('/proc/self/autogroup'):
+                with open('/proc/self/autogroup', 'w', encoding='ascii') as file:
+                    file.write('19')
+            end = time.monotonic() + 3600
+            while time.monotonic() < end and os.getppid() != 1:
+                for _ in range(10**6):
+                    pass
+            os._exit(0)
+        atexit.register(os.kill, pid, 9)
+
+
+def compiled(folder, name, *flags):
+    """A program of this folder, built into the test's own; None where there is no compiler."""
+    program = os.path.join(folder, name)
+    done = subprocess.run([os.environ.get('CC', 'cc'), '-D_GNU_SOURCE', '-O2', '-pthread',
+                           os.path.join(HERE, f'{name}.c'), '-o', program, *flags],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(f'{name} cannot be built: {done.stderr[-500:]}')
+        return None
+    return program
+
+
+def runtimes(pid):
+    """Nanoseconds that each thread of a process has run."""
+    times = {}
+    for tid in os.listdir(f'/proc/{pid}/task'):
+        try:
+            with open(f'/proc/{pid}/task/{tid}/schedstat', encoding='ascii') as file:
+                times[tid] = int(file.read().split()[0])
+        except OSError:
+            pass  # it has ended
+    return times
+
+
+class Sampler:
+    """Takes quarter-second samples until enough of them count, at most three times as many."""
+
+    def __init__(self, folder, near):
+        program = compiled(folder, 'distance') if near and len(CPUS) > 1 else None
+        self.probe = [program, *map(str, CPUS[:2])] if program else None
+        self.near = near
+        self.counted = self.taken = 0
+        self.distances = []
+
+    def distance(self):
+        if not self.probe:
+            return 0
+        try:
+            done = subprocess.run(self.probe, capture_output=True, text=True, timeout=5, check=False)
+            value = float(done.stdout or 'inf')
+        except subprocess.TimeoutExpired:
+            value = float('inf')
+        self.distances.append(value)
+        return value
+
+    def take(self, read, pids, seconds):
+        """read(seconds) gives one figure. The mean of those that count; of all when none does."""
+        good, every = [], []
+        want = max(1, round(seconds / QUARTER))
+        before = self.distance()
+        while len(good) < want and len(every) < 3 * want:
+            ran, begin = [runtimes(pid) for pid in pids], time.monotonic()
+            figure = read(QUARTER)
+            spent = (time.monotonic() - begin) * 1e9
+            share = min(max((now - was.get(tid, 0) for tid, now in runtimes(pid).items()), default=0) / spent
+                        for pid, was in zip(pids, ran))
+            after = self.distance()
+            every.append(figure)
+            if share >= OWN_CPU and max(before, after) <= (self.near or float('inf')):
+                good.append(figure)
+            before = after
+        self.counted += len(good)
+        self.taken += len(every)
+        return statistics.mean(good or every)
+
+    def verdict(self):
+        """One line on how good the samples are."""
+        text = f'{self.counted} of {self.taken} quarter-second samples count (every process had {OWN_CPU:.0%} of its CPU'
+        seen = [value for value in self.distances if value != float('inf')]
+        if seen:
+            text += (f', CPUs within {self.near:.0f} ns; seen: {min(seen):.0f} to {max(seen):.0f} ns, '
+                     f'median {statistics.median(seen):.0f}')
+        return text + '); where none counts, the mean of all is taken'
+
+
+def dpdk_version():
+    done = subprocess.run(['pkg-config', '--modversion', 'libdpdk'], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or 'unknown'
+
+
+def machine():
+    """Date, processor, kernel, DPDK, load: what has to stand beside a figure."""
+    model = 'unknown CPU'
+    with open('/proc/cpuinfo', encoding='utf-8') as file:
+        found = re.search(r'^model name\s*:\s*(.*)$', file.read(), re.M)
+        model = found.group(1) if found else model
+    head = subprocess.run(['git', '-C', lab.TOP, 'describe', '--always', '--dirty'], capture_output=True, text=True,
+                          check=False).stdout.strip()
+    return (f'{time.strftime("%Y-%m-%d %H:%M", time.gmtime())} UTC, {len(CPUS)} CPUs ({model}), '
+            f'Linux {platform.release()}, DPDK {dpdk_version()}, load {os.getloadavg()[0]:.1f}, at {head or "unknown"}')
+
+
+def median(samples):
+    return statistics.median(samples)
+
+
+def spread(samples, digits=1):
+    """median (lowest - highest)"""
+    return f'{median(samples):.{digits}f} ({min(samples):.{digits}f} - {max(samples):.{digits}f})'
+
+
+def markdown(rows):
+    """A table whose first row is its head."""
+    lines = ['| ' + ' | '.join(row) + ' |' for row in rows]
+    return '\n'.join([lines[0], '| ' + ' | '.join('---' for _ in rows[0]) + ' |', *lines[1:]])
