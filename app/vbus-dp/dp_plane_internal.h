@@ -55,7 +55,6 @@ struct dp_port_counters {
 struct dp_port {
 	/* constant while published */
 	uint32_t id;		  /**< generation << 16 | slot; never 0 */
-	uint32_t max_len;	  /**< of a frame that is not looked at, bytes: MTU and DP_L2_LEN */
 	struct vbus_venet *venet; /**< NULL: an uplink */
 	struct dp_lcore *home;	  /**< control side's word for lcore */
 	uint16_t eth_id;
@@ -66,6 +65,7 @@ struct dp_port {
 	_Atomic(struct dp_port *) peer;	  /**< the other end of a patch */
 	_Atomic(struct dp_switch *) sw;
 	_Atomic(struct dp_capture *) capture;
+	_Atomic uint32_t max_len; /**< of a frame that is not looked at, bytes: MTU and DP_L2_LEN */
 	/* the lcore's */
 	bool armed; /**< asks for wake-ups */
 	/* control side */
@@ -146,6 +146,7 @@ struct dp_switch {
 	/* control side */
 	char name[DP_NAME_SIZE];
 	uint32_t nb_ports;
+	uint32_t max_len; /**< the largest that a venet of it ever had */
 	struct vbus_ctl_timer timer;
 	atomic_uint nb_resting; /**< batches of positions out of the hash, not yet given back */
 	struct dp_switch_counters counters[];
@@ -269,8 +270,10 @@ void dp_uplink_tx(struct dp_lcore *lc, struct dp_port *port, struct rte_mbuf **p
 /** Ask for / give up receive interrupts of a port that can wake its lcore. */
 void dp_uplink_arm(struct dp_port *port);
 void dp_uplink_disarm(struct dp_port *port);
-/** Stop it. Nobody polls it any more. */
+/** Stop it. Nobody polls it any more, and nobody tells of it after that. */
 void dp_uplink_stop(struct dp_port *port);
+/** @p joined is a member now: uplinks take frames as large as the venets', where the driver can. */
+void dp_uplinks_fit(struct dp_switch *sw, struct dp_port *joined);
 
 /** Any port, to another or the same lcore. Consumes the frames. */
 static inline void

@@ -31,30 +31,30 @@
 
 /** A frame longer than max_len: is it still one that fits? */
 static bool
-fits(const struct dp_port *port, const struct rte_mbuf *m)
+fits(uint32_t max_len, const struct rte_mbuf *m)
 {
 	const uint8_t *p = rte_pktmbuf_mtod(m, const uint8_t *);
 	uint16_t type;
 
 	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
-		return (uint32_t)m->l3_len + m->l4_len + m->tso_segsz + DP_L2_LEN <= port->max_len;
+		return (uint32_t)m->l3_len + m->l4_len + m->tso_segsz + DP_L2_LEN <= max_len;
 	/* With two tags, of which max_len has one. */
 	memcpy(&type, p + 2 * RTE_ETHER_ADDR_LEN, sizeof(type));
 	if (m->data_len < RTE_ETHER_HDR_LEN + DP_TAG_LEN ||
 		(type != RTE_BE16(RTE_ETHER_TYPE_QINQ) && type != RTE_BE16(RTE_ETHER_TYPE_VLAN)))
 		return false;
 	memcpy(&type, p + 2 * RTE_ETHER_ADDR_LEN + DP_TAG_LEN, sizeof(type));
-	return type == RTE_BE16(RTE_ETHER_TYPE_VLAN) && m->pkt_len <= port->max_len + DP_TAG_LEN;
+	return type == RTE_BE16(RTE_ETHER_TYPE_VLAN) && m->pkt_len <= max_len + DP_TAG_LEN;
 }
 
 static __rte_noinline uint16_t
-drop_large(struct dp_port *port, struct dp_port_stats *st, struct rte_mbuf **pkts, uint16_t n)
+drop_large(uint32_t max_len, struct dp_port_stats *st, struct rte_mbuf **pkts, uint16_t n)
 {
 	uint16_t kept = 0;
 	uint16_t i;
 
 	for (i = 0; i < n; i++) {
-		if (pkts[i]->pkt_len <= port->max_len || fits(port, pkts[i])) {
+		if (pkts[i]->pkt_len <= max_len || fits(max_len, pkts[i])) {
 			pkts[kept++] = pkts[i];
 			continue;
 		}
@@ -90,7 +90,7 @@ dp_port_tx(struct dp_lcore *lc, struct dp_port *port, struct rte_mbuf **pkts, ui
 	struct dp_port_stats *st = dp_port_st(port, lc);
 	/* Acquire: pairs with the release in dp_capture.c. */
 	struct dp_capture *cap = atomic_load_explicit(&port->capture, memory_order_acquire);
-	const uint32_t max_len = port->max_len;
+	const uint32_t max_len = atomic_load_explicit(&port->max_len, memory_order_relaxed);
 	uint64_t bytes = 0;
 	bool large = false;
 	uint16_t i;
@@ -100,7 +100,7 @@ dp_port_tx(struct dp_lcore *lc, struct dp_port *port, struct rte_mbuf **pkts, ui
 		large |= pkts[i]->pkt_len > max_len;
 	}
 	if (unlikely(large)) {
-		n = drop_large(port, st, pkts, n);
+		n = drop_large(max_len, st, pkts, n);
 		for (bytes = 0, i = 0; i < n; i++)
 			bytes += pkts[i]->pkt_len;
 	}
@@ -350,7 +350,7 @@ add_venet(struct vbus_device *dev, struct dp_switch *sw, char *err, size_t err_s
 	port->venet = v;
 	port->wakes = true;
 	vbus_ctl_lock();
-	port->max_len = vbus_venet_mtu(v) + DP_L2_LEN;
+	atomic_init(&port->max_len, vbus_venet_mtu(v) + DP_L2_LEN);
 	vbus_ctl_unlock();
 	ret = dp_port_publish(port, sw, err, err_size);
 	if (ret < 0)

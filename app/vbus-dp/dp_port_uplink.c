@@ -119,6 +119,7 @@ is_ours(const struct rte_mbuf *m)
 static uint16_t
 finish(struct dp_port *port, struct rte_mbuf *m, struct rte_mbuf **out, uint16_t nb_out)
 {
+	const uint32_t max_len = atomic_load_explicit(&port->max_len, memory_order_relaxed);
 	struct rte_mempool *mp = dp_plane_pool((int)port->home->socket);
 	uint64_t need = offloads_for(m);
 	bool by_driver = (need & port->tx_offloads) == need;
@@ -127,12 +128,12 @@ finish(struct dp_port *port, struct rte_mbuf *m, struct rte_mbuf **out, uint16_t
 	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG && !by_driver) {
 		/* max_len: the frame was let pass because its segments fit. */
 		ret = vbus_offload_segment(
-			m, (uint16_t)(port->max_len - DP_L2_LEN), mp, NULL, out, nb_out);
+			m, (uint16_t)(max_len - DP_L2_LEN), mp, NULL, out, nb_out);
 		if (ret > 0)
 			return (uint16_t)ret;
 		/* What fits one segment asks for a checksum only. */
 		m->ol_flags &= ~(uint64_t)RTE_MBUF_F_TX_TCP_SEG;
-		if (ret == 0 || m->pkt_len > port->max_len + DP_TAG_LEN)
+		if (ret == 0 || m->pkt_len > max_len + DP_TAG_LEN)
 			goto drop;
 	}
 	if (need != 0 && !is_ours(m)) {
@@ -238,6 +239,9 @@ start(struct dp_port *port, const struct rte_eth_dev_info *info, bool intr)
 	int ret;
 
 	port->tx_offloads = info->tx_offload_capa & TX_WANT;
+	/* It takes the frame for the payload when it compares with the MTU: full segments are refused. */
+	if (strcmp(info->driver_name, "net_tap") == 0)
+		port->tx_offloads &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	conf.txmode.offloads = port->tx_offloads;
 	conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	rx.offloads = conf.rxmode.offloads;
@@ -288,7 +292,7 @@ bring_up(struct dp_port *port, char *err, size_t err_size)
 		return dp_plane_err(err, err_size, ret, "uplink %s: cannot start: %s", port->name,
 			rte_strerror(-ret));
 	rte_eth_dev_get_mtu(port->eth_id, &mtu);
-	port->max_len = mtu + DP_L2_LEN;
+	atomic_store_explicit(&port->max_len, mtu + DP_L2_LEN, memory_order_relaxed);
 	ret = rte_eth_promiscuous_enable(port->eth_id);
 	if (ret < 0)
 		DP_LOG(WARNING, "uplink %s: not promiscuous, unicast frames may be missed: %s",
@@ -348,6 +352,40 @@ dp_port_add_uplink(const char *ethdev, struct dp_switch *sw, char *err, size_t e
 	port = add_uplink(ethdev, sw, err, err_size);
 	pthread_mutex_unlock(&dp_plane.lock);
 	return port;
+}
+
+static void
+raise_mtu(struct dp_port *port, uint32_t max_len)
+{
+	const uint32_t was = atomic_load_explicit(&port->max_len, memory_order_relaxed);
+	int ret;
+
+	if (port->venet != NULL || was >= max_len)
+		return;
+	ret = rte_eth_dev_set_mtu(port->eth_id, (uint16_t)(max_len - DP_L2_LEN));
+	if (ret < 0) {
+		DP_LOG(NOTICE, "uplink %s: MTU stays %u, its driver refuses %u: %s", port->name,
+			was - DP_L2_LEN, max_len - DP_L2_LEN, rte_strerror(-ret));
+		return;
+	}
+	atomic_store_explicit(&port->max_len, max_len, memory_order_relaxed);
+	DP_LOG(INFO, "uplink %s: MTU %u", port->name, max_len - DP_L2_LEN);
+}
+
+void
+dp_uplinks_fit(struct dp_switch *sw, struct dp_port *joined)
+{
+	const uint32_t len = atomic_load_explicit(&joined->max_len, memory_order_relaxed);
+	const struct dp_port_list *members;
+	uint32_t i;
+
+	raise_mtu(joined, sw->max_len);
+	if (joined->venet == NULL || len <= sw->max_len)
+		return;
+	sw->max_len = len;
+	members = atomic_load_explicit(&sw->members, memory_order_relaxed);
+	for (i = 0; i < members->nb; i++)
+		raise_mtu(members->port[i], len);
 }
 
 void

@@ -139,6 +139,7 @@ dp_switch_join(struct dp_switch *sw, struct dp_port *port)
 	atomic_store_explicit(&port->sw, sw, memory_order_release);
 	publish(sw, list);
 	sw->nb_ports++;
+	dp_uplinks_fit(sw, port);
 	return 0;
 }
 
