@@ -23,8 +23,9 @@ SOURCES = [os.path.join(lab.TOP, 'guest'), os.path.join(lab.TOP, 'include')]
 MODULES = ('vbus', 'vbus_pcibridge', 'vbus_venet')
 # What our modules and the tests use of the kernel's own; dependencies come along. Some are built in.
 KERNEL_MODULES = ('virtio_net', 'virtio_pci', 'uio_pci_generic', 'vfio-pci', 'vfio_iommu_type1')
-TOOLS = ('iperf3', 'ethtool', 'ip', 'ping', 'kexec', 'kmod')
-APPLETS = ('sh', 'mount', 'umount', 'insmod', 'dmesg', 'cat', 'echo', 'grep', 'ls', 'sleep', 'poweroff', 'reboot', 'rm',
+# dash, since busybox's own shell prefers its applets to a better ip or ping.
+TOOLS = ('dash', 'iperf3', 'ethtool', 'ip', 'ping', 'kexec', 'kmod')
+APPLETS = ('mount', 'umount', 'insmod', 'dmesg', 'cat', 'echo', 'grep', 'ls', 'sleep', 'poweroff', 'reboot', 'rm',
            'mkdir', 'mknod', 'stty', 'base64', 'sed', 'awk', 'head', 'tail', 'wc', 'seq', 'sha256sum', 'wget', 'httpd',
            'dd', 'kill', 'ps', 'find', 'ln', 'cp', 'mv', 'sort', 'uniq', 'tr', 'cut', 'test', 'true', 'false', 'uname',
            'gunzip', 'gzip', 'tar', 'date', 'basename', 'readlink', 'setsid', 'timeout', 'mdev', 'od', 'cmp', 'touch',
@@ -128,7 +129,7 @@ def copy_sources(tree):
 def warnings(text):
     """Lines in which a compiler, sparse or modpost complains; what is said of the kernel's own headers is not ours."""
     return [line for line in text.splitlines() if re.search(r'\b(warning|error|WARNING|ERROR)\b', line)
-            and not re.search(r'/usr/src/linux-|^(\./)?(arch|include)/|Skipping BTF|compiler differs', line)]
+            and not re.search(r'/usr/src/linux-|^(\./)?(arch|include)/|Skipping BTF|compiler differs|pahole version', line)]
 
 
 def modules(guest_lab, kernel):
@@ -225,6 +226,7 @@ def tools_part(guest_lab):
             if os.path.lexists(f'{root}/bin/{name}'):
                 os.unlink(f'{root}/bin/{name}')
             place_program(root, program, f'/bin/{name}')
+        os.symlink('dash', f'{root}/bin/sh')
         for name in ('modprobe', 'rmmod', 'modinfo', 'lsmod', 'depmod'):
             os.symlink('../bin/kmod', f'{root}/sbin/{name}')
         place(root, init, '/init')

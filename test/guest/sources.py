@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright(c) 2026 vbus developers
+"""What the kernel's own tools say of guest/: each kernel's compiler with W=1, sparse with endianness
+checked, and checkpatch. None has anything to say.
+"""
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import guestlab  # noqa: E402
+import testpmd as lab  # noqa: E402
+
+# An out-of-tree module serves several kernels, and has no MAINTAINERS.
+IGNORE = 'LINUX_VERSION_CODE,FILE_PATH_CHANGES'
+
+
+def compilers(guest_lab, kernel):
+    tree = os.path.join(guest_lab.folder(), 'w')
+    guestlab.copy_sources(tree)
+    text, status = guestlab.make(guest_lab, kernel, tree, '-j2', 'W=1', 'C=2', 'CHECK=sparse', 'CF=-D__CHECK_ENDIAN__')
+    said = guestlab.warnings(text)
+    if status != 0 or said:
+        lab.fail(f'{kernel.version}:\n' + '\n'.join(said[:60] or text.splitlines()[-40:]))
+    found = glob.glob(os.path.join(glob.escape(tree), 'guest', '**', '*.ko'), recursive=True)
+    lab.check({os.path.basename(path)[:-3] for path in found} >= set(guestlab.MODULES) and 'CHECK' in text,
+              f'{kernel.version}: {len(found)} modules, W=1 and sparse say nothing')
+    shutil.rmtree(tree)
+
+
+def checkpatch(guest_lab):
+    files = [path for path in glob.glob(os.path.join(lab.TOP, 'guest', '**', '*.[ch]'), recursive=True)
+             if not path.endswith('.mod.c')]
+    done = subprocess.run(['perl', os.path.join(guest_lab.cache, 'checkpatch', 'scripts', 'checkpatch.pl'), '--no-tree',
+                           '--terse', '--no-summary', '--show-types', '--ignore', IGNORE, '-f', *sorted(files)],
+                          capture_output=True, text=True, check=False)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if re.search(r'(ERROR|WARNING|CHECK):', line)]
+    if done.returncode != 0 or said:
+        lab.fail('checkpatch:\n' + '\n'.join(said or [done.stdout[-2000:] + done.stderr[-2000:]]).replace(lab.TOP + '/', ''))
+    lab.check(len(files) > 5, f'checkpatch says nothing of {len(files)} files')
+
+
+def main():
+    guest_lab = guestlab.Lab()
+    for tool in ('sparse', 'perl'):
+        guestlab.which(tool)
+    checkpatch(guest_lab)
+    for kernel in guest_lab.kernels.values():
+        compilers(guest_lab, kernel)
+
+
+main()
