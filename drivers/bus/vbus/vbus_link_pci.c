@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright(c) 2026 vbus developers
  *
- * The transport over a PCI function of this machine, which is a guest as a rule (ADR-0012). The
+ * The transport over a PCI function of this machine, which is a guest as a rule (ADR-0014). The
  * peer is there as long as the function answers. A bridge call is four writes and a read, and
  * done when the read returns. The memory of the guest is south's anyway, so nothing is mapped
  * for it here. Events come by MSI where vfio-pci gives it; otherwise (UIO) a timer looks at the

@@ -2,7 +2,7 @@
  * Copyright(c) 2026 vbus developers
  *
  * Bridges that DPDK's PCI bus finds (11da:2000 bound to vfio-pci or a UIO driver): each is a
- * link of our bus, named by its address (ADR-0012). The PCI bus may probe before ours or after
+ * link of our bus, named by its address (ADR-0014). The PCI bus may probe before ours or after
  * it, so the link is started by the PCI probe itself; and either may be cleaned up first, so
  * the link is looked up when the PCI device goes.
  *

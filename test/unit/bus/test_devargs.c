@@ -28,6 +28,30 @@ refused(const char *text, const char *word)
 	return parse(text) == -EINVAL && strstr(err, word) != NULL && strchr(err, '\n') == NULL;
 }
 
+/* Links of PCI functions: their names and their one key. */
+static void
+test_pci(void)
+{
+	char name[VBUS_BUS_NAME_SIZE];
+
+	CU_ASSERT_EQUAL(vbus_bus_pci_name(name, 0, 0, 4, 0), 0);
+	CU_ASSERT_STRING_EQUAL(name, "pci-0000-00-04-0");
+	CU_ASSERT_EQUAL(vbus_bus_pci_name(name, UINT32_MAX, 0xff, 0x1f, 7), 0);
+	CU_ASSERT_STRING_EQUAL(name, "pci-ffffffff-ff-1f-7");
+	CU_ASSERT_TRUE(vbus_bus_word_valid(name, strlen(name)));
+	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("", &args, err, sizeof(err)), 0);
+	CU_ASSERT_EQUAL(args.kind, VBUS_LINK_PCI);
+	CU_ASSERT_EQUAL(args.wait_ms, 1000);
+	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("wait=20", &args, err, sizeof(err)), 0);
+	CU_ASSERT_EQUAL(args.wait_ms, 20);
+	CU_ASSERT_EQUAL(
+		vbus_link_pci_args_parse("wait=1,wait=2", &args, err, sizeof(err)), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err, "twice"));
+	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("wait", &args, err, sizeof(err)), -EINVAL);
+	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("null=x", &args, err, sizeof(err)), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err, "'null'"));
+}
+
 static void
 test_good(void)
 {
@@ -149,6 +173,7 @@ main(void)
 {
 	static const struct cu_test tests[] = {
 		{"good arguments", test_good},
+		{"PCI functions", test_pci},
 		{"refused arguments", test_refused},
 		{"length of the path", test_path_length},
 		{"names", test_names},
