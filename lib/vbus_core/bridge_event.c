@@ -15,7 +15,7 @@
  * leaving events unread while it opens and closes devices: that is a fault of the link.
  *
  * South's `enabled` in the ring's signal is set only while events are held back, so that a north
- * that keeps up writes no port.
+ * that keeps up writes no port; and always where the interrupt is a line, which a port write quenches.
  */
 
 #include "bridge_internal.h"
@@ -207,6 +207,15 @@ evq_inject(struct vbus_bridge *b)
 		b->bus->connector->ops->irq(b->bus->connector->arg);
 }
 
+/* Is north's interrupt a line, which it has to quench by touching a BAR? */
+static bool
+irq_is_line(const struct vbus_bridge *b)
+{
+	const struct vbus_connector *c = b->bus->connector;
+
+	return c != NULL && c->ops->irq_is_line != NULL && c->ops->irq_is_line(c->arg);
+}
+
 /* Has north not yet given back the entry that was pushed last? It consumes in order. */
 static bool
 evq_is_unread(const struct vbus_bridge *b)
@@ -215,6 +224,18 @@ evq_is_unread(const struct vbus_bridge *b)
 	const uint32_t last = tail == 0 ? b->evq.count - 1 : tail - 1;
 
 	return vbus_peer_load_owner(&b->evq.desc_peer[last].sown) != IOQ_SOWN_SOUTH;
+}
+
+bool
+vbus_bridge_irq_outstanding(const struct vbus_bridge *b)
+{
+	return b->evq_mapped && evq_is_unread(b) && vbus_signal_is_outstanding(&b->evq_signal);
+}
+
+bool
+vbus_bridge_irq_served(const struct vbus_bridge *b)
+{
+	return b->evq_mapped && !evq_is_unread(b);
 }
 
 static void
@@ -226,6 +247,11 @@ evq_timer(struct vbus_ctl_timer *t)
 		b->evq_unread = b->evq_unread && evq_is_unread(b);
 		if (b->evq_unread)
 			evq_inject(b);
+		/* Any access to a BAR quenches a line, also one by a CPU that knows nothing of it,
+		 * before the one that is interrupted has seen it.
+		 */
+		if (b->evq_unread && irq_is_line(b) && vbus_bridge_irq_outstanding(b))
+			b->bus->connector->ops->irq(b->bus->connector->arg);
 	}
 	vbus_bridge_settle(b);
 }
@@ -244,7 +270,9 @@ vbus_bridge_evq_pump(struct vbus_bridge *b)
 			evq_inject(b);
 		}
 		if (vbus_bridge_backlog_count(b) == 0) {
-			if (vbus_signal_is_enabled(&b->evq_signal))
+			if (irq_is_line(b))
+				(void)vbus_signal_enable(&b->evq_signal);
+			else if (vbus_signal_is_enabled(&b->evq_signal))
 				vbus_signal_disable(&b->evq_signal);
 			break;
 		}

@@ -24,6 +24,11 @@ struct vbus_connector_ops {
 	const char *name; /**< "null", "vfio-user" */
 	/** Raise north's interrupt (vector 0). Control lock held. Must not block. */
 	void (*irq)(void *arg);
+	/**
+	 * Is it a line (INTx) and not a message? Then north is asked to write a port after each
+	 * batch of events: a hypervisor holds the line until north touches a BAR. NULL: a message.
+	 */
+	bool (*irq_is_line)(void *arg);
 	/** The bus goes, or the connector is replaced: end the session, free everything, leave no file. */
 	void (*stop)(void *arg);
 	/** For telemetry and logs: one line ("listening on PATH", "peer PID 123"). */
@@ -76,6 +81,10 @@ void vbus_bridge_signal_write(struct vbus_bridge *b, uint64_t off, uint32_t valu
 int32_t vbus_bridge_call(struct vbus_bridge *b, uint32_t vector, uint64_t datap, uint32_t len);
 /** shmsignal without a handle (the kick eventfd of DECISIONS 24): look at every block whose signal is set. */
 void vbus_bridge_kick(struct vbus_bridge *b);
+/** Events lie unread and north was told to look: what INTx's status says. */
+bool vbus_bridge_irq_outstanding(const struct vbus_bridge *b);
+/** North has an event queue and has read all of it: an interrupt that was put off is not needed. */
+bool vbus_bridge_irq_served(const struct vbus_bridge *b);
 /** PCI configuration space, 256 bytes. Write handles the command register's bus master bit. */
 void vbus_bridge_config_read(struct vbus_bridge *b, uint32_t off, void *buf, uint32_t len);
 void vbus_bridge_config_write(struct vbus_bridge *b, uint32_t off, const void *buf, uint32_t len);

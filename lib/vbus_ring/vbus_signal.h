@@ -86,6 +86,14 @@ vbus_signal_inject(const struct vbus_signal *sig)
 	return true;
 }
 
+/** Was a delivery asked for that the other side has not finished with? A hint, it may finish now. */
+static inline bool
+vbus_signal_is_outstanding(const struct vbus_signal *sig)
+{
+	return vbus_peer_load8(&sig->remote_peer->enabled) != 0 &&
+	       vbus_peer_load8(&sig->remote_peer->pending) != 0;
+}
+
 /** Has our record been injected into since it was last taken? */
 static inline bool
 vbus_signal_is_raised(const struct vbus_signal *sig)

@@ -16,6 +16,7 @@
  * memory is checked by vbus_memmap_add(), register contents by the bridge.
  */
 
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -143,12 +144,23 @@ vu_dma_unmap(void *arg, uint64_t first, uint64_t last)
 
 /* ---- interrupts ------------------------------------------------------------------------------ */
 
+/* Has north switched the line off in the command register? */
+static bool
+intx_disabled(const struct vu *u)
+{
+	uint16_t command = 0;
+
+	vbus_bridge_config_read(u->bus->bridge, PCI_COMMAND, &command, sizeof(command));
+	return (le16toh(command) & PCI_COMMAND_INTX_DISABLE) != 0;
+}
+
 static void
 vu_trigger(struct vu *u, enum vu_irq i)
 {
 	int ret;
 
-	if (u->st->irq[i].fd_plus_1 == 0 || u->st->irq[i].masked != 0) {
+	if (u->st->irq[i].fd_plus_1 == 0 || u->st->irq[i].masked != 0 ||
+		(i == VU_INTX && intx_disabled(u))) {
 		u->st->irq[i].pending = 1;
 		return;
 	}
@@ -168,6 +180,42 @@ vu_irq(void *arg)
 
 	if (u->session != NULL)
 		vu_trigger(u, u->st->irq[VU_MSI].fd_plus_1 != 0 ? VU_MSI : VU_INTX);
+}
+
+static bool
+vu_irq_is_line(void *arg)
+{
+	const struct vu *u = arg;
+
+	return u->session != NULL && u->st->irq[VU_MSI].fd_plus_1 == 0 &&
+	       u->st->irq[VU_INTX].fd_plus_1 != 0;
+}
+
+/*
+ * The status register's bit: a handler of a shared line looks there whether it is meant. Set as
+ * long as the client holds the line, one more is due, or north is not done with the last one.
+ */
+static bool
+intx_status(const struct vu *u)
+{
+	return u->st->irq[VU_MSI].fd_plus_1 == 0 &&
+	       (u->st->irq[VU_INTX].masked != 0 || u->st->irq[VU_INTX].pending != 0 ||
+		       vbus_bridge_irq_outstanding(u->bus->bridge));
+}
+
+/*
+ * Trigger what was put off, if north has not found the events meanwhile. A handler that finds
+ * nothing touches no BAR, the client holds the line, and the handler runs again, for ever.
+ */
+static void
+intx_again(struct vu *u)
+{
+	if (u->st->irq[VU_INTX].pending == 0 || !vu_irq_is_line(u))
+		return;
+	if (vbus_bridge_irq_served(u->bus->bridge))
+		u->st->irq[VU_INTX].pending = 0;
+	else
+		vu_trigger(u, VU_INTX);
 }
 
 static void
@@ -235,8 +283,8 @@ vu_set_irqs(void *arg, const struct vfu_set_irqs *set)
 		if (!yes)
 			return 0;
 		u->st->irq[i].masked = set->action == VFU_IRQ_ACTION_MASK;
-		if (u->st->irq[i].masked == 0 && u->st->irq[i].pending != 0)
-			vu_trigger(u, i);
+		if (u->st->irq[i].masked == 0)
+			intx_again(u);
 		return 0;
 	default:
 		return -EINVAL;
@@ -275,8 +323,11 @@ vu_region_read(void *arg, uint32_t index, uint64_t offset, void *buf, uint32_t l
 	vu_settle(u);
 	if (index == VBUS_PCI_BAR_REGS)
 		vbus_bridge_regs_read(u->bus->bridge, offset, buf, len);
-	else if (index == VFU_PCI_CONFIG)
+	else if (index == VFU_PCI_CONFIG) {
 		vbus_bridge_config_read(u->bus->bridge, (uint32_t)offset, buf, len);
+		if (offset <= PCI_STATUS && PCI_STATUS - offset < len && intx_status(u))
+			((uint8_t *)buf)[PCI_STATUS - offset] |= PCI_STATUS_INTERRUPT;
+	}
 	return 0; /* signals read as zeros, which is what buf holds */
 }
 
@@ -302,6 +353,7 @@ vu_region_write(void *arg, uint32_t index, uint64_t offset, const void *buf, uin
 		return 0;
 	case VFU_PCI_CONFIG:
 		vbus_bridge_config_write(u->bus->bridge, (uint32_t)offset, buf, len);
+		intx_again(u); /* the line may be on again */
 		return 0;
 	default:
 		return -EINVAL;
@@ -536,6 +588,7 @@ vu_describe(void *arg, char *buf, size_t size)
 static const struct vbus_connector_ops vu_ops = {
 	.name = "vfio-user",
 	.irq = vu_irq,
+	.irq_is_line = vu_irq_is_line,
 	.stop = vu_stop,
 	.describe = vu_describe,
 };
