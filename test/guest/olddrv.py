@@ -12,6 +12,7 @@ the largest frame, TCP both ways, another MTU, the link down and up; loaded and 
 """
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,24 @@ def one_load(machine, near, host, options):
     machine.run('rmmod olddrv', 60)
 
 
+def line_interrupt(machine, near, host):
+    """By INTx: it works, and a line that is held does not make a storm."""
+    machine.run('insmod /olddrv.ko intx=1')
+    machine.wait_path('/sys/class/net/eth0')
+    kind = machine.run('grep olddrv /proc/interrupts')
+    near.up()
+    near.carrier()
+    near.ping(host.far.address, 2)
+    got, mean = near.ping(host.far.address, 20)
+    rates = [near.iperf(host.far, 1, reverse) for reverse in (False, True)]
+    machine.run('rmmod olddrv', 60)
+    text = machine.run('dmesg | grep "old driver: .* interrupts" | tail -1')
+    interrupts, events = [int(word) for word in re.search(r'(\d+) interrupts, (\d+) events', text).groups()]
+    lab.check('MSI' not in kind and got == 20 and min(rates) > 0.005,
+              f'INTx: ping {got}/20 (mean {mean} ms), TCP {rates[0]:.2f} and {rates[1]:.2f} Gbit/s')
+    lab.check(interrupts < 3 * events + 100, f'INTx: {interrupts} interrupts for {events} events')
+
+
 def hot_drop(machine, near, host):
     """The device goes under the driver, which goes on to call and to send (7.15); another one comes."""
     machine.run('insmod /olddrv.ko')
@@ -124,6 +143,7 @@ def one(guest_lab, kernel, loads):
     near = guestnet.Near(machine)
     for options in loads:
         one_load(machine, near, host, options)
+    line_interrupt(machine, near, host)
     hot_drop(machine, near, host)
     one_load(machine, near, host, loads[-1])
     bad = machine.run(f'dmesg | grep -E "{FATAL}" || true').strip()

@@ -19,6 +19,13 @@ module_param_named(pmtd, old_pmtd, bool, 0444);
 module_param_named(evq, old_evq, bool, 0444);
 module_param_named(l4ro, old_l4ro, bool, 0444);
 
+static bool old_intx;
+module_param_named(intx, old_intx, bool, 0444);
+
+#ifndef PCI_IRQ_INTX	/* its name before Linux 6.8 */
+#define PCI_IRQ_INTX PCI_IRQ_LEGACY
+#endif
+
 #define PORT_EVENTQ	0
 #define PORT_FASTCALL	4
 #define PORT_SHMSIGNAL	8
@@ -39,7 +46,7 @@ struct old_bus {
 	u32 nb_todo;
 	u32 known[4096];		/* ids that are registered; they never leave (7.14) */
 	u32 nb_known;
-	u64 nb_events;
+	u64 nb_events, nb_irqs;
 };
 
 /* ---- rings and signals -------------------------------------------------------------------- */
@@ -338,7 +345,11 @@ static irqreturn_t old_isr(int irq, void *arg)
 {
 	struct old_bus *bus = arg;
 
+	bus->nb_irqs++;
 	old_wakeup(&bus->evq);
+	/* A hypervisor may hold a line until some access to a BAR. */
+	if (old_intx)
+		ioread32(bus->ports);
 	return IRQ_HANDLED;
 }
 
@@ -486,14 +497,15 @@ static int old_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = negotiate(bus);
 	if (ret)
 		return ret;
-	ret = pci_alloc_irq_vectors(pdev, 1, 1, PCI_IRQ_MSI);
+	ret = pci_alloc_irq_vectors(pdev, 1, 1, old_intx ? PCI_IRQ_INTX : PCI_IRQ_MSI);
 	if (ret < 0)
 		return ret;
 	ret = add_channels(bus);
 	if (!ret)
 		ret = add_queue(bus);
 	if (!ret)	/* after QREG: what came before is found by enable (7.17) */
-		ret = request_irq(pci_irq_vector(pdev, 0), old_isr, 0, "olddrv", bus);
+		ret = request_irq(pci_irq_vector(pdev, 0), old_isr, old_intx ? IRQF_SHARED : 0,
+				  "olddrv", bus);
 	if (ret) {
 		dev_err(&pdev->dev, "old driver: load failed: %d\n", ret);
 		return ret < 0 ? ret : -EIO;
@@ -515,6 +527,8 @@ static void old_remove(struct pci_dev *pdev)
 	list_for_each_entry(n, &bus->nets, node)
 		old_net_remove(n);
 	free_irq(pci_irq_vector(pdev, 0), bus);
+	dev_info(&pdev->dev, "old driver: %llu interrupts, %llu events\n", bus->nb_irqs,
+		 bus->nb_events);
 	flush_work(&bus->work);
 	pci_free_irq_vectors(pdev);
 	/* No call: bus master goes, and all memory with it (7.13). */
