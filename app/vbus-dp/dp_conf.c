@@ -120,6 +120,8 @@ dp_device_conf_new(const char *name)
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	d->mtu = 1500;
 	d->queues = 1;
+	d->scrollback = DP_SCROLLBACK;
+	d->sector = 512;
 	return d;
 }
 

@@ -18,16 +18,20 @@
 
 #define DP_NAME_SIZE 32
 #define DP_PATH_SIZE 108 /* of a UNIX socket; files may be longer */
+#define DP_FILE_SIZE 256 /* of a disk's or a port's file */
 #define DP_ERR_SIZE  512 /* one line for the user */
 
 #define DP_RUN_DIR	"/run/vbus" /* made when it is missing; other folders must be there */
 #define DP_CONTROL_PATH DP_RUN_DIR "/control.sock"
 
-#define DP_IDLE_US_MAX	   10000000u
-#define DP_AGEING_S_MAX	   1000000u
-#define DP_SWITCH_SIZE_MIN 16u
-#define DP_SWITCH_SIZE_MAX 1048576u
-#define DP_QUEUES_MAX	   1u /* revision 2 of the ABI has one pair of rings */
+#define DP_IDLE_US_MAX	    10000000u
+#define DP_AGEING_S_MAX	    1000000u
+#define DP_SWITCH_SIZE_MIN  16u
+#define DP_SWITCH_SIZE_MAX  1048576u
+#define DP_QUEUES_MAX	    1u /* revision 2 of the ABI has one pair of rings */
+#define DP_BLOCK_QUEUES_MAX 16u
+#define DP_SCROLLBACK	    65536u
+#define DP_SCROLLBACK_MAX   (64u << 20)
 
 enum dp_mode {
 	DP_MODE_BUSY,
@@ -60,7 +64,7 @@ struct dp_bus_conf {
 	TAILQ_ENTRY(dp_bus_conf) next;
 };
 
-/** section `device NAME`; the fields of other classes than venet come with those classes */
+/** section `device NAME`; what its class has no key for is as dp_device_conf_new() made it */
 struct dp_device_conf {
 	char name[DP_NAME_SIZE];
 	char cls[DP_NAME_SIZE];
@@ -71,6 +75,15 @@ struct dp_device_conf {
 	uint16_t queues;	  /**< 1 */
 	char sw[DP_NAME_SIZE];	  /**< switch, empty: none */
 	char patch[DP_NAME_SIZE]; /**< the device at the other end of a patch, empty: none */
+	/* serial: one of the first four; block: file or memory */
+	char pty[DP_PATH_SIZE];	   /**< link to the pty */
+	char listen[DP_PATH_SIZE]; /**< socket */
+	char file[DP_FILE_SIZE];
+	bool stdio;
+	bool readonly;
+	uint32_t scrollback; /**< bytes kept for who attaches late: DP_SCROLLBACK */
+	uint32_t sector;     /**< 512, bytes */
+	uint64_t memory;     /**< bytes; 0: none */
 	uint32_t line;
 	uint32_t bus_line, sw_line, patch_line;
 	void *running;

@@ -12,6 +12,7 @@
  */
 
 #include "dp_conf.h"
+#include "dp_conf_back.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -222,14 +223,9 @@ dp_bus_conf_check(const struct dp_bus_conf *b, char *err, size_t err_size)
 static int
 device_class(void *obj, const char *value, char *err, size_t err_size)
 {
-	static const char *const later[] = {"serial", "block", "rng"};
-	size_t i;
-
-	for (i = 0; i < sizeof(later) / sizeof(later[0]); i++)
-		if (strcmp(value, later[i]) == 0)
-			return REFUSE(-ENOTSUP, "class %s is not in this build", value);
-	if (strcmp(value, "venet") != 0)
-		return REFUSE(-EINVAL, "unknown class '%.60s' (there is venet)", value);
+	if (strcmp(value, "venet") != 0 && !dp_conf_back_class(value))
+		return REFUSE(-EINVAL,
+			"unknown class '%.60s' (there are venet, serial, block, rng)", value);
 	snprintf(((struct dp_device_conf *)obj)->cls, DP_NAME_SIZE, "%s", value);
 	return 0;
 }
@@ -265,7 +261,7 @@ static int
 device_queues(void *obj, const char *value, char *err, size_t err_size)
 {
 	uint32_t n;
-	int ret = take_number(value, 1, DP_QUEUES_MAX, &n, err, err_size);
+	int ret = take_number(value, 1, DP_BLOCK_QUEUES_MAX, &n, err, err_size);
 
 	if (ret == 0)
 		((struct dp_device_conf *)obj)->queues = (uint16_t)n;
@@ -284,14 +280,6 @@ device_patch(void *obj, const char *value, char *err, size_t err_size)
 	return take_name(value, ((struct dp_device_conf *)obj)->patch, err, err_size);
 }
 
-static int
-device_later(void *obj, const char *value, char *err, size_t err_size)
-{
-	(void)obj;
-	(void)value;
-	return REFUSE(-ENOTSUP, "a key of a class that is not in this build (there is venet)");
-}
-
 int
 dp_device_conf_check(const struct dp_device_conf *d, char *err, size_t err_size)
 {
@@ -299,7 +287,7 @@ dp_device_conf_check(const struct dp_device_conf *d, char *err, size_t err_size)
 		return REFUSE(-EINVAL, "'%.60s' is no name: 1 to %d of A-Z a-z 0-9 _ -", d->name,
 			VBUS_NAME_MAX);
 	if (d->cls[0] == '\0')
-		return REFUSE(-EINVAL, "class: missing (there is venet)");
+		return REFUSE(-EINVAL, "class: missing (there are venet, serial, block, rng)");
 	if (d->sw[0] != '\0' && d->patch[0] != '\0')
 		return REFUSE(-EINVAL, "patch: a device has a switch or a patch, not both");
 	if (strcmp(d->patch, d->name) == 0)
@@ -307,10 +295,10 @@ dp_device_conf_check(const struct dp_device_conf *d, char *err, size_t err_size)
 	if (d->mtu < VBUS_VENET_MTU_MIN || d->mtu > VBUS_VENET_MTU_MAX)
 		return REFUSE(-EINVAL, "mtu: %u is not a number from %u to %u", d->mtu,
 			VBUS_VENET_MTU_MIN, VBUS_VENET_MTU_MAX);
-	if (d->queues == 0 || d->queues > DP_QUEUES_MAX)
+	if (d->queues == 0 || (d->queues > DP_QUEUES_MAX && strcmp(d->cls, "venet") == 0))
 		return REFUSE(-EINVAL, "queues: %u is not a number from 1 to %u", d->queues,
 			DP_QUEUES_MAX);
-	return 0;
+	return dp_conf_back_check(d, err, err_size);
 }
 
 /* ---- switch ------------------------------------------------------------------------------------ */
@@ -383,14 +371,14 @@ static const struct dp_key device_keys[] = {
 	{"queues", false, device_queues},
 	{"switch", false, device_switch},
 	{"patch", false, device_patch},
-	{"pty", false, device_later},
-	{"listen", false, device_later},
-	{"file", false, device_later},
-	{"stdio", false, device_later},
-	{"scrollback", false, device_later},
-	{"memory", false, device_later},
-	{"readonly", false, device_later},
-	{"sector", false, device_later},
+	{"pty", false, dp_conf_back_pty},
+	{"listen", false, dp_conf_back_listen},
+	{"file", false, dp_conf_back_file},
+	{"stdio", false, dp_conf_back_stdio},
+	{"scrollback", false, dp_conf_back_scrollback},
+	{"memory", false, dp_conf_back_memory},
+	{"readonly", false, dp_conf_back_readonly},
+	{"sector", false, dp_conf_back_sector},
 	{NULL, false, NULL},
 };
 

@@ -53,6 +53,27 @@ list(FILE *out, const char *name, const struct dp_names *l)
 }
 
 static void
+write_back(FILE *out, const struct dp_device_conf *d)
+{
+	if (d->pty[0] != '\0')
+		key(out, "\t", "pty", d->pty);
+	if (d->listen[0] != '\0')
+		key(out, "\t", "listen", d->listen);
+	if (d->file[0] != '\0')
+		key(out, "\t", "file", d->file);
+	if (d->stdio)
+		fputs("\tstdio = true\n", out);
+	if (d->scrollback != DP_SCROLLBACK)
+		fprintf(out, "\tscrollback = %u\n", d->scrollback);
+	if (d->memory != 0)
+		fprintf(out, "\tmemory = %llu\n", (unsigned long long)d->memory);
+	if (d->readonly)
+		fputs("\treadonly = true\n", out);
+	if (d->sector != 512)
+		fprintf(out, "\tsector = %u\n", d->sector);
+}
+
+static void
 write_device(FILE *out, const struct dp_device_conf *d)
 {
 	static const uint8_t no_mac[sizeof(d->mac)];
@@ -73,6 +94,7 @@ write_device(FILE *out, const struct dp_device_conf *d)
 		key(out, "\t", "switch", d->sw);
 	if (d->patch[0] != '\0')
 		key(out, "\t", "patch", d->patch);
+	write_back(out, d);
 	fputs("}\n", out);
 }
 

@@ -42,6 +42,14 @@ static const struct dp_rpc_field device_fields[] = {
 	FIELD(dp_device_conf, "queues", queues),
 	FIELD(dp_device_conf, "switch", sw),
 	FIELD(dp_device_conf, "patch", patch),
+	FIELD(dp_device_conf, "pty", pty),
+	FIELD(dp_device_conf, "listen", listen),
+	FIELD(dp_device_conf, "file", file),
+	FIELD(dp_device_conf, "stdio", stdio),
+	FIELD(dp_device_conf, "scrollback", scrollback),
+	FIELD(dp_device_conf, "memory", memory),
+	FIELD(dp_device_conf, "readonly", readonly),
+	FIELD(dp_device_conf, "sector", sector),
 	{NULL, 0, 0},
 };
 

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dp_conf_back.h"
 #include "dp_log.h"
 
 DP_LOG_TYPE("apply");
@@ -189,7 +190,7 @@ static bool
 device_is_other(const struct dp_device_conf *have, const struct dp_device_conf *want)
 {
 	return strcmp(have->cls, want->cls) != 0 || have->queues != want->queues ||
-	       mac_is_other(have, want);
+	       dp_conf_back_differs(have, want) || mac_is_other(have, want);
 }
 
 static void

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dp_back.h"
 #include "dp_log.h"
 #include "vbus_bridge.h"
 #include "vbus_core.h"
@@ -167,6 +168,31 @@ venet_delete(struct vbus_device *dev)
 	vbus_ctl_unlock();
 }
 
+/** A device that is no venet: @p n and @p r are taken over. */
+static int
+back_make(struct dp_device_conf *n, struct dp_run_device *r, struct dp_device_conf **made,
+	char *err, size_t err_size)
+{
+	int ret = -ENOMEM;
+
+	r->back = dp_back_make(n, &r->dev, err, err_size);
+	if (r->back == NULL) {
+		ret = errno != 0 ? -errno : -EIO;
+		goto err;
+	}
+	ret = dp_conf_add_device(&dp_run, n);
+	if (ret == 0) {
+		*made = n;
+		return 0;
+	}
+	dp_state_err(err, err_size, 0, "device %s: %s", n->name, strerror(-ret));
+	dp_back_unmake(r->back);
+err:
+	free(r);
+	dp_device_conf_del(n);
+	return ret;
+}
+
 int
 dp_run_device_make(
 	const struct dp_device_conf *d, struct dp_device_conf **made, char *err, size_t err_size)
@@ -181,6 +207,8 @@ dp_run_device_make(
 	n->running = r;
 	n->bus[0] = '\0';
 	n->patch[0] = '\0';
+	if (strcmp(d->cls, "venet") != 0)
+		return back_make(n, r, made, err, err_size);
 	errno = 0;
 	r->dev = venet_create(n);
 	if (r->dev == NULL) {
@@ -224,7 +252,10 @@ dp_run_device_unmake(struct dp_device_conf *d)
 	if (r->port != NULL)
 		dp_port_del(r->port);
 	switch_count(d->sw, -1);
-	venet_delete(r->dev);
+	if (r->back != NULL)
+		dp_back_unmake(r->back);
+	else
+		venet_delete(r->dev);
 	dp_conf_take_device(&dp_run, d);
 	free(r);
 	dp_device_conf_del(d);

@@ -54,7 +54,7 @@ wake(const struct vbus_block *b)
 static void
 publish(struct vbus_block *b)
 {
-	if (b->cs == NULL || !b->cs->started || !b->mapped)
+	if (b->cs == NULL || !b->cs->started || !b->mapped || !b->bound)
 		return;
 	b->path.view = vbus_conn_view(b->conn);
 	memset(&b->mc, 0, sizeof(b->mc));

@@ -58,7 +58,7 @@ wake(const struct vbus_serial *s)
 static void
 publish(struct vbus_serial *s)
 {
-	if (s->cs == NULL || !s->cs->started || !s->mapped)
+	if (s->cs == NULL || !s->cs->started || !s->mapped || !s->bound)
 		return;
 	s->path.view = vbus_conn_view(s->conn);
 	memset(&s->mc_in, 0, sizeof(s->mc_in));

@@ -28,6 +28,10 @@ static const char everything[] =
 	"device web1 { class = venet mtu = 9000 queues = 1 patch = web2 }\r\n"
 	"device web2 { class = venet bus = vm2 patch = web1 }\n"
 	"device lone { class = venet }\n"
+	"device tty0 { class = serial listen = /tmp/tty0.sock scrollback = 100 }\n"
+	"device tty1 { class = serial stdio = true }\n"
+	"device disk0 { class = block memory = 1048576 sector = 4096 queues = 4 readonly = true }\n"
+	"device rng0 { class = rng }\n"
 	"switch br0 { ports = { net_tap0, 0000:01:00.0 } ageing = 10 size = 1024 }\n"
 	"switch br1 {}\n";
 
@@ -232,7 +236,7 @@ test_set(void)
 	CU_ASSERT_STRING_EQUAL(err, "mtu: '9601' is not a number from 68 to 9600");
 	CU_ASSERT_EQUAL(d->mtu, 9600);
 	CU_ASSERT_EQUAL(dp_device_conf_set(d, "colour", "red", err, sizeof(err)), -ENOENT);
-	CU_ASSERT_EQUAL(dp_device_conf_set(d, "pty", "x", err, sizeof(err)), -ENOTSUP);
+	CU_ASSERT_EQUAL(dp_device_conf_set(d, "sector", "1000", err, sizeof(err)), -EINVAL);
 	CU_ASSERT_EQUAL(dp_device_conf_check(d, err, sizeof(err)), -EINVAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err, "class"));
 	CU_ASSERT_EQUAL(dp_device_conf_set(d, "class", "venet", err, sizeof(err)), 0);

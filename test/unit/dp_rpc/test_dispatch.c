@@ -265,7 +265,7 @@ test_params(void)
 	bad_param("bus.create", "{\"name\":\"a\",\"connector\":\"null\",\"size\":\"1\"}", "size");
 	bad_param("device.create", "{\"name\":\"d\"}", "class");
 	bad_param("device.create", "{\"name\":\"d\",\"class\":\"disk\"}", "class");
-	bad_param("device.create", "{\"name\":\"d\",\"class\":\"serial\"}", "class");
+	bad_param("device.create", "{\"name\":\"d\",\"class\":\"floppy\"}", "class");
 	bad_param("device.create", "{\"name\":\"d\",\"class\":\"venet\",\"mtu\":\"1500\"}", "mtu");
 	bad_param("device.create", "{\"name\":\"d\",\"class\":\"venet\",\"mtu\":1500.0}", "mtu");
 	bad_param("device.create", "{\"name\":\"d\",\"class\":\"venet\",\"mtu\":-1}", "mtu");

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+
+#include "dp_back.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vbus_core.h"
+#include "vbus_ctl.h"
+
+struct dp_back {
+	struct vbus_device *dev;
+	struct dp_serial *serial;
+	struct dp_block *block;
+};
+
+/** A device that needs no arguments. */
+static int
+plain(struct dp_back *back, const struct dp_device_conf *d, char *err, size_t err_size)
+{
+	int ret = 0;
+
+	vbus_ctl_lock();
+	errno = 0;
+	back->dev = vbus_device_create(d->name, d->cls, NULL);
+	if (back->dev == NULL)
+		ret = errno != 0 ? -errno : -ENOMEM;
+	vbus_ctl_unlock();
+	if (ret != 0)
+		snprintf(err, err_size, "device %s: %s", d->name, strerror(-ret));
+	return ret;
+}
+
+static void
+delete_device(struct vbus_device *dev)
+{
+	vbus_ctl_lock();
+	vbus_device_delete(dev);
+	vbus_ctl_unlock();
+}
+
+struct dp_back *
+dp_back_make(const struct dp_device_conf *d, struct vbus_device **dev, char *err, size_t err_size)
+{
+	struct dp_back *back = calloc(1, sizeof(*back));
+	int ret = -ENOMEM;
+
+	if (back == NULL)
+		goto err;
+	errno = EIO;
+	if (strcmp(d->cls, "block") == 0) {
+		back->block = dp_block_make(d, &back->dev, err, err_size);
+		ret = back->block != NULL ? 0 : -errno;
+	} else {
+		ret = plain(back, d, err, err_size);
+	}
+	if (ret == 0 && strcmp(d->cls, "serial") == 0) {
+		back->serial = dp_serial_make(d, back->dev, err, err_size);
+		ret = back->serial != NULL ? 0 : -errno;
+		if (ret != 0)
+			delete_device(back->dev);
+	}
+	if (ret == 0) {
+		*dev = back->dev;
+		return back;
+	}
+	free(back);
+err:
+	errno = -ret;
+	return NULL;
+}
+
+void
+dp_back_unmake(struct dp_back *back)
+{
+	if (back == NULL)
+		return;
+	if (back->block != NULL) {
+		dp_block_unmake(back->block, back->dev);
+	} else {
+		if (back->serial != NULL)
+			dp_serial_unmake(back->serial);
+		delete_device(back->dev);
+	}
+	free(back);
+}

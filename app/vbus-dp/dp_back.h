@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+#ifndef DP_BACK_H
+#define DP_BACK_H
+
+/**
+ * @file
+ * Devices of other classes than venet: the device with what serves it. Main control thread, without
+ * the control lock.
+ */
+
+#include "dp_conf.h"
+
+struct dp_back;
+struct vbus_device;
+
+/**
+ * Make the device @p d of class serial, block or rng, on no bus, and its back end.
+ * @return NULL, errno, and @p err: what is wrong, with the key
+ */
+struct dp_back *dp_back_make(
+	const struct dp_device_conf *d, struct vbus_device **dev, char *err, size_t err_size);
+/** It is on no bus any more. The device goes too. NULL is ignored. */
+void dp_back_unmake(struct dp_back *back);
+
+struct dp_serial;
+struct dp_block;
+/** Parts of it: bind to a device that is there. */
+struct dp_serial *dp_serial_make(
+	const struct dp_device_conf *d, struct vbus_device *dev, char *err, size_t err_size);
+void dp_serial_unmake(struct dp_serial *s);
+/** Open what is behind the disk, and make the device. */
+struct dp_block *dp_block_make(
+	const struct dp_device_conf *d, struct vbus_device **dev, char *err, size_t err_size);
+/** The device goes first, then what it needs. */
+void dp_block_unmake(struct dp_block *b, struct vbus_device *dev);
+
+#endif /* DP_BACK_H */
