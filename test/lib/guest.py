@@ -175,6 +175,13 @@ class Guest:
         """Its output; a status other than 0 ends the test."""
         return self.finish(self.start(command), timeout)[0]
 
+    def type(self, text):
+        """To a program that was started with the line as its own."""
+        self._line.sendall(text.encode() + b'\n')
+
+    def read(self, timeout):
+        return self._read(timeout)
+
     def status(self, command, timeout=60):
         return self.finish(self.start(command), timeout, check=False)
 

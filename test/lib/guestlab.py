@@ -184,6 +184,7 @@ def archive(root, path):
 
 def cached(guest_lab, kind, key, fill):
     """A part of an initramfs: from the cache, or what fill(root) puts into a folder."""
+    key = (key, stamps(glob.glob(os.path.join(glob.escape(os.path.dirname(__file__)), 'guest*.py'))))
     path = os.path.join(guest_lab.lab, f'i.{kind}.{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.cpio')
     with guest_lab.lock():
         if not os.path.exists(path):
@@ -218,6 +219,7 @@ def tools_part(guest_lab):
     def fill(root):
         for folder in ('bin', 'sbin', 'dev', 'proc', 'sys', 'tmp', 'etc', 'root', 'run', 'var/log'):
             os.makedirs(os.path.join(root, folder))
+        os.symlink('../run', f'{root}/var/run')
         place(root, busybox, '/bin/busybox')
         for applet in APPLETS:
             os.symlink('busybox', f'{root}/bin/{applet}')
@@ -267,7 +269,7 @@ def modules_part(guest_lab, kernel, ours):
         for path in ours.values():
             os.makedirs(f'{base}/updates', exist_ok=True)
             shutil.copy(path, f'{base}/updates')
-        subprocess.run([which('depmod'), '-b', root, kernel.version], check=True)
+        subprocess.run([which('depmod'), '-b', root, kernel.version], check=True, capture_output=True)
     return cached(guest_lab, f'modules-{kernel.name}', (kernel.version, KERNEL_MODULES, stamps(ours.values())), fill)
 
 

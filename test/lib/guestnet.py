@@ -58,7 +58,7 @@ class Host:
         self.dp = vbusdp.VbusDp(self.folder, config + more, lcores=lcores, memory=512,
                                 eal=['--vdev', f'net_tap0,iface={self.far.tap}'])
         netns.run('ip', 'link', 'set', self.far.tap, 'netns', self.far.name)
-        self.far.up(MTU)
+        self.far.up(1500)  # what net_tap can
         self._lab = guest_lab
 
     def socket(self, number=1):
