@@ -316,6 +316,7 @@ dp_plane_stop(void)
 	dp_plane_sync(); /* what rests */
 	vbus_ctl_lock();
 	vbus_ctl_job_cancel(&dp_plane.numa_job);
+	vbus_ctl_job_cancel(&dp_plane.gone_job);
 	vbus_ctl_unlock();
 	vbus_ctl_put();
 }

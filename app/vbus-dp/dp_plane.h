@@ -78,6 +78,10 @@ struct dp_port_stats {
 void dp_port_stats(const struct dp_port *port, struct dp_port_stats *st);
 const char *dp_port_name(const struct dp_port *port);
 unsigned int dp_port_lcore(const struct dp_port *port);
+/** An uplink whose device was unplugged: on no switch; its counters are there until dp_port_del(). */
+bool dp_port_gone(const struct dp_port *port);
+/** Is there an EAL port of that name? */
+bool dp_uplink_exists(const char *ethdev);
 
 /** One address of a switch's table. */
 struct dp_fdb_entry {

@@ -47,6 +47,14 @@ struct dp_capture;
 struct dp_hash;
 struct dp_lcore;
 
+/** Is there an ethdev behind an uplink? */
+enum dp_port_there {
+	DP_PORT_THERE,
+	DP_PORT_UNPLUGGED, /**< the worker is about to take it away */
+	DP_PORT_CLOSED,	   /**< likewise; there is no ethdev any more */
+	DP_PORT_GONE	   /**< on no lcore and on no switch; waits to be deleted */
+};
+
 /** A line of counters per lcore. */
 struct dp_port_counters {
 	struct dp_port_stats st;
@@ -69,6 +77,8 @@ struct dp_port {
 	/* the lcore's */
 	bool armed; /**< asks for wake-ups */
 	/* control side */
+	atomic_int there; /**< enum dp_port_there; any thread moves it away from DP_PORT_THERE */
+	char dev_name[RTE_DEV_NAME_MAX_LEN]; /**< whose events are watched; empty: nobody's */
 	struct vbus_device *dev;
 	char name[RTE_DEV_NAME_MAX_LEN];
 	struct dp_port_counters counters[]; /**< by the lcore that counts */
@@ -176,7 +186,7 @@ struct dp_plane {
 	uint16_t next_slot;
 	uint32_t nb_ports;
 	pthread_mutex_t lock; /**< of the control side: its callers, and dp_numa.c's job */
-	struct vbus_ctl_job numa_job;
+	struct vbus_ctl_job numa_job, gone_job;
 	bool numa; /**< lcores of several nodes */
 };
 extern struct dp_plane dp_plane;
@@ -263,6 +273,9 @@ void dp_port_free(struct dp_port *port);
 /** Polled and member of @p sw from now on. On failure nothing is changed. */
 int dp_port_publish(struct dp_port *port, struct dp_switch *sw, char *err, size_t err_size);
 
+/** Nobody polls it, sends to it or has learned it after that. One wait for the lcores. */
+void dp_port_unpublish(struct dp_port *port);
+
 uint16_t dp_uplink_rx(
 	struct dp_port *port, struct rte_mbuf **pkts, uint16_t n, struct dp_port_stats *st);
 /** Transmit; frames that the driver cannot finish are finished here. Consumes them. */
@@ -296,6 +309,12 @@ dp_port_st(struct dp_port *port, const struct dp_lcore *lc)
 
 /** Bind the venet behind a published port and set it ready. @return 0, -EBUSY */
 int dp_port_bind(struct dp_port *port);
+
+/* ---- dp_uplink_gone.c -------------------------------------------------------------------------- */
+
+/** Listen for an uplink's end; it is published. */
+void dp_gone_watch(struct dp_port *port);
+void dp_gone_unwatch(struct dp_port *port);
 
 /* ---- dp_numa.c --------------------------------------------------------------------------------- */
 

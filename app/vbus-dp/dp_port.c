@@ -235,9 +235,8 @@ unwire(struct dp_port *a)
 	return true;
 }
 
-/** Nobody polls it, sends to it or has learned it after that. One wait for the lcores. */
-static void
-unpublish(struct dp_port *port)
+void
+dp_port_unpublish(struct dp_port *port)
 {
 	struct dp_switch *sw = atomic_load_explicit(&port->sw, memory_order_relaxed);
 
@@ -268,7 +267,7 @@ dp_port_publish(struct dp_port *port, struct dp_switch *sw, char *err, size_t er
 	}
 	if (sw == NULL || dp_switch_join(sw, port) == 0)
 		return 0;
-	unpublish(port);
+	dp_port_unpublish(port);
 err_memory:
 	return dp_plane_err(err, err_size, -ENOMEM, "port %s: no memory", port->name);
 }
@@ -367,7 +366,7 @@ add_venet(struct vbus_device *dev, struct dp_switch *sw, char *err, size_t err_s
 	return port;
 
 err_unpublish:
-	unpublish(port);
+	dp_port_unpublish(port);
 err_free:
 	dp_port_free(port);
 	errno = -ret;
@@ -390,13 +389,15 @@ dp_port_del(struct dp_port *port)
 {
 	pthread_mutex_lock(&dp_plane.lock);
 	dp_capture_stop(port);
+	if (dp_port_gone(port))
+		goto out;
 	if (port->venet != NULL) {
 		/* North's carrier goes first: what it sends from here on stays with it. */
 		vbus_ctl_lock();
 		vbus_venet_set_ready(port->venet, false);
 		vbus_ctl_unlock();
 	}
-	unpublish(port);
+	dp_port_unpublish(port);
 	if (port->venet != NULL) {
 		vbus_ctl_lock();
 		vbus_venet_bind(port->venet, NULL, NULL);
@@ -404,6 +405,7 @@ dp_port_del(struct dp_port *port)
 	} else {
 		dp_uplink_stop(port);
 	}
+out:
 	dp_port_free(port);
 	pthread_mutex_unlock(&dp_plane.lock);
 }
@@ -414,8 +416,9 @@ dp_port_set_switch(struct dp_port *port, struct dp_switch *sw)
 	int ret = 0;
 
 	pthread_mutex_lock(&dp_plane.lock);
-	if (atomic_load_explicit(&port->sw, memory_order_relaxed) != sw ||
-		atomic_load_explicit(&port->peer, memory_order_relaxed) != NULL) {
+	if (!dp_port_gone(port) &&
+		(atomic_load_explicit(&port->sw, memory_order_relaxed) != sw ||
+			atomic_load_explicit(&port->peer, memory_order_relaxed) != NULL)) {
 		detach(port);
 		if (sw != NULL)
 			ret = dp_switch_join(sw, port);
@@ -465,6 +468,12 @@ const char *
 dp_port_name(const struct dp_port *port)
 {
 	return port->name;
+}
+
+bool
+dp_port_gone(const struct dp_port *port)
+{
+	return atomic_load(&port->there) == DP_PORT_GONE;
 }
 
 unsigned int

@@ -307,6 +307,14 @@ bring_up(struct dp_port *port, char *err, size_t err_size)
 	return 0;
 }
 
+bool
+dp_uplink_exists(const char *ethdev)
+{
+	uint16_t eth_id;
+
+	return rte_eth_dev_get_port_by_name(ethdev, &eth_id) == 0;
+}
+
 static struct dp_port *
 add_uplink(const char *ethdev, struct dp_switch *sw, char *err, size_t err_size)
 {
@@ -333,6 +341,7 @@ add_uplink(const char *ethdev, struct dp_switch *sw, char *err, size_t err_size)
 	ret = dp_port_publish(port, sw, err, err_size);
 	if (ret < 0)
 		goto err_stop;
+	dp_gone_watch(port);
 	return port;
 
 err_stop:
@@ -393,6 +402,7 @@ dp_uplink_stop(struct dp_port *port)
 {
 	int ret;
 
+	dp_gone_unwatch(port);
 	if (port->wakes)
 		rte_eth_dev_rx_intr_ctl_q(
 			port->eth_id, 0, port->home->epfd, RTE_INTR_EVENT_DEL, NULL);

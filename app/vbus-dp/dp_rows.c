@@ -121,6 +121,7 @@ dp_rows_get(const struct dp_rows_filter *f, uint64_t offset, uint64_t limit, str
 		if (port == NULL)
 			continue;
 		r->polled = true;
+		r->gone = dp_port_gone(port);
 		r->lcore = dp_port_lcore(port);
 		dp_port_stats(port, &r->st);
 	}

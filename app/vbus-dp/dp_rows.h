@@ -24,6 +24,7 @@ struct dp_row {
 	const struct dp_device_conf *conf; /**< NULL: an uplink */
 	const char *sw;			   /**< empty: on none */
 	bool polled;			   /**< lcore and st are known */
+	bool gone;			   /**< an uplink that was unplugged */
 	unsigned int lcore;
 	struct dp_port_stats st;
 	bool known; /**< libvbus has it: all below is known */

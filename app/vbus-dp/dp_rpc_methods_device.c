@@ -75,6 +75,8 @@ row_head(const struct dp_row *r)
 	dp_rpc_put(o, "switch", dp_rpc_text(r->sw));
 	if (r->is_venet)
 		dp_rpc_put(o, "link", json_boolean(r->link));
+	if (r->gone)
+		dp_rpc_put(o, "gone", json_true());
 	return o;
 }
 

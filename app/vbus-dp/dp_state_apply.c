@@ -141,7 +141,9 @@ uplinks(struct apply *a)
 		s = dp_conf_switch(a->want, have->name);
 		for (u = LIST_FIRST(&run_switch(have)->uplinks); u != NULL; u = next) {
 			next = LIST_NEXT(u, next);
-			if (s != NULL && dp_names_has(&s->ports, u->name))
+			/* One that was unplugged and is back is made anew. */
+			if (s != NULL && dp_names_has(&s->ports, u->name) &&
+				!(dp_port_gone(u->port) && dp_uplink_exists(u->name)))
 				continue;
 			dp_run_uplink_del(have, u);
 			a->nb_changes++;

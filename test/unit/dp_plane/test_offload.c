@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <ethdev_driver.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 
@@ -233,6 +234,44 @@ test_uplink_in(void)
 	CU_ASSERT_PTR_NULL(dp_port_add_uplink("net_nobody", sw, err, sizeof(err)));
 }
 
+static void
+on_address(const struct dp_fdb_entry *e, void *arg)
+{
+	*(bool *)arg |= strcmp(e->port, dp_port_name(up)) == 0;
+}
+
+/** The driver says that the device is gone: the port is out of everything, but for its counters. */
+static void
+test_unplugged(void)
+{
+	struct dp_port_stats before, after;
+	bool learned = false;
+	uint16_t eth_id;
+
+	CU_ASSERT_EQUAL_FATAL(rte_eth_dev_get_port_by_name("net_ring_up", &eth_id), 0);
+	CU_ASSERT_FALSE(dp_port_gone(up));
+	CU_ASSERT_TRUE(dp_uplink_exists("net_ring_up"));
+	dp_port_stats(up, &before);
+	dp_switch_fdb(sw, on_address, &learned);
+	CU_ASSERT_TRUE(learned);
+	/* Twice, as by the driver and by EAL. */
+	rte_eth_dev_callback_process(&rte_eth_devices[eth_id], RTE_ETH_EVENT_INTR_RMV, NULL);
+	rte_eth_dev_callback_process(&rte_eth_devices[eth_id], RTE_ETH_EVENT_INTR_RMV, NULL);
+	CU_ASSERT(DPR_UNTIL(dp_port_gone(up)));
+	CU_ASSERT(DPR_UNTIL(!dp_uplink_exists("net_ring_up")));
+	learned = false;
+	dp_switch_fdb(sw, on_address, &learned);
+	CU_ASSERT_FALSE(learned);
+	dpr_say(a, 0, 77, 1);
+	dpr_hears(plain, 0, 77, 1);
+	dp_port_stats(up, &after);
+	CU_ASSERT(before.rx_packets > 0);
+	CU_ASSERT_EQUAL(memcmp(&before, &after, sizeof(before)), 0);
+	/* Whatever is done to it does nothing. */
+	CU_ASSERT_EQUAL(dp_port_set_switch(up, NULL), 0);
+	CU_ASSERT_EQUAL(dp_port_set_switch(up, sw), 0);
+}
+
 static struct dpr_north *
 port_with(const char *name, bool sg, bool l4ro)
 {
@@ -292,6 +331,7 @@ main(int argc, char **argv)
 		{"flooded", test_to_all},
 		{"segments larger than the MTU", test_segments_too_large},
 		{"from an uplink", test_uplink_in},
+		{"an uplink is unplugged", test_unplugged},
 		{"ports go", test_go},
 		{NULL, NULL},
 	};

@@ -231,6 +231,13 @@ dp_port_stats(const struct dp_port *port, struct dp_port_stats *st)
 	st->tx_bytes = UINT64_MAX; /* more than JSON has */
 }
 
+bool
+dp_port_gone(const struct dp_port *port)
+{
+	(void)port;
+	return false;
+}
+
 unsigned int
 dp_port_lcore(const struct dp_port *port)
 {
