@@ -11,8 +11,8 @@
  *
  * rte_pcapng makes the file's head and the packet blocks. It knows ethdevs only, so the interface
  * and its statistics at the end are written here, and the blocks get our interface's number and
- * time: rte_pcapng_copy() keeps its clock in one static without a lock (hence copy_lock), and it
- * cannot tell times before the latest it was asked for.
+ * time: rte_pcapng_copy() of 22.11 keeps its clock in one static without a lock (hence copy_lock) and
+ * cannot tell times before the latest it was asked for; later ones leave the time to the writing.
  *
  * The statistics: ifrecv all frames that passed, ifdrop what the port dropped meanwhile, osdrop
  * what the capture lost.
@@ -214,11 +214,10 @@ make_block(struct dp_capture *cap, const struct rte_mbuf *m)
 	uint64_t ns;
 
 	pthread_mutex_lock(&copy_lock);
-	b = rte_pcapng_copy(0, 0, m, cap->out, m->pkt_len, rte_rdtsc(), m->port);
+	b = vbus_pcapng_copy(m, cap->out, m->pkt_len, rte_rdtsc(), m->port);
 	/* It needs room behind the frame in the last mbuf: rather a frame cut short than none. */
 	if (b == NULL && m->pkt_len > CAP_TRAILER)
-		b = rte_pcapng_copy(
-			0, 0, m, cap->out, m->pkt_len - CAP_TRAILER, rte_rdtsc(), m->port);
+		b = vbus_pcapng_copy(m, cap->out, m->pkt_len - CAP_TRAILER, rte_rdtsc(), m->port);
 	pthread_mutex_unlock(&copy_lock);
 	if (b == NULL)
 		return NULL;
@@ -341,9 +340,9 @@ capture_open(struct dp_capture *cap, const char *path, char *err, size_t err_siz
 	if (cap->fd < 0)
 		return dp_plane_err(err, err_size, -errno, "%s: %s", path, strerror(errno));
 	fcntl(cap->fd, F_SETFL, 0);
-	/* It writes an interface for each ethdev; ours comes after those. */
+	/* It may write an interface for each ethdev; ours comes after those. */
 	RTE_ETH_FOREACH_DEV (eth)
-		cap->interface++;
+		cap->interface += VBUS_PCAPNG_OWN_INTERFACES;
 	cap->file = rte_pcapng_fdopen(cap->fd, NULL, NULL, "vbus-dp", NULL);
 	if (cap->file == NULL)
 		return dp_plane_err(err, err_size, -EIO, "%s: %s", path, rte_strerror(rte_errno));

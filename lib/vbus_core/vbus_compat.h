@@ -116,6 +116,17 @@ vbus_ctrl_thread_create(pthread_t *tid, const char *name, void *(*fn)(void *), v
 }
 #endif
 
+/** rte_pcapng_copy() is told the time until 23.07 and takes it itself since 23.11; rte_pcapng_fdopen() writes an
+ *  interface for each ethdev until then and none since.
+ */
+#if VBUS_DPDK_GE(23, 11)
+#define vbus_pcapng_copy(m, mp, len, tsc, dir) rte_pcapng_copy(0, 0, (m), (mp), (len), (dir), NULL)
+#define VBUS_PCAPNG_OWN_INTERFACES	       0
+#else
+#define vbus_pcapng_copy(m, mp, len, tsc, dir) rte_pcapng_copy(0, 0, (m), (mp), (len), (tsc), (dir))
+#define VBUS_PCAPNG_OWN_INTERFACES	       1
+#endif
+
 /** Cache-line alignment of a struct: after its body until 23.11, before its tag since 24.03. */
 #define VBUS_CACHE_ALIGNED __attribute__((aligned(64)))
 
