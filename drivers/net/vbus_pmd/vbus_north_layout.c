@@ -249,7 +249,9 @@ tx_build(struct north_local *l)
 	q->shm = &l->shm[NORTH_SHM_TX];
 	q->addr_off = (uint32_t)rte_vbus_mbuf_addr_offset(l->vdev);
 	q->pools = &p->pools;
-	q->fast_free = (p->tx_offloads & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE) != 0;
+	/* With chains too, each segment has to go back by itself: the offload then means nothing. */
+	q->fast_free = (p->tx_offloads & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE) != 0 &&
+		       (p->tx_offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) == 0;
 	q->slow_flags = RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
 	if (p->tx_offloads & ~(uint64_t)RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE)
 		q->slow_flags |= VBUS_OFFLOAD_TX_FLAGS; /* granted or not: looked at */

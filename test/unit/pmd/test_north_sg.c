@@ -87,14 +87,14 @@ chain(uint32_t nb, uint32_t len, uint8_t fill)
 }
 
 static void
-test_tx_chains(void)
+tx_chains(uint64_t offloads)
 {
 	unsigned int before = rig_avail(pool);
 	struct rte_mbuf *m;
 	struct sg sg;
 
 	rig_probe();
-	CU_ASSERT_EQUAL(rig_start(pool, 100, 0, TX_SG, 1500), 0);
+	CU_ASSERT_EQUAL(rig_start(pool, 100, 0, offloads, 1500), 0);
 	CU_ASSERT_EQUAL(rig.granted[0], VENET_CAP_SG | VENET_CAP_PMTD);
 	for (uint32_t i = 0; i < 500; i++) {
 		uint32_t nb = i % 50 + 1; /* more than a descriptor of ours holds, too */
@@ -112,6 +112,19 @@ test_tx_chains(void)
 	CU_ASSERT_EQUAL(xstat("tx_q0_packets"), 500);
 	rig_remove();
 	CU_ASSERT_EQUAL(rig_avail(pool), before);
+}
+
+static void
+test_tx_chains(void)
+{
+	tx_chains(TX_SG);
+}
+
+/* testpmd has both when one switches chains on: every segment goes back, not the heads alone. */
+static void
+test_tx_chains_fast_free(void)
+{
+	tx_chains(TX_SG | RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE);
 }
 
 static struct rte_mbuf *
@@ -486,6 +499,7 @@ main(void)
 {
 	static const struct cu_test tests[] = {
 		{"transmit: chains", test_tx_chains},
+		{"transmit: chains and fast free", test_tx_chains_fast_free},
 		{"transmit: checksums and TSO", test_tx_offloads},
 		{"transmit: no PMTD", test_tx_no_pmtd},
 		{"receive: scattered", test_rx_scattered},
