@@ -11,6 +11,7 @@ import glob
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 import testpmd as lab  # noqa: E402
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are ended
 HERE = os.path.dirname(os.path.abspath(__file__))
 CPUS = sorted(os.sched_getaffinity(0))
 DESCRIPTORS = 1024
@@ -140,7 +142,7 @@ class Sampler:
         return value
 
     def take(self, read, pids, seconds):
-        """read(seconds) gives one figure. The mean of those that count; of all when none does."""
+        """read(seconds) gives one figure. (The mean of those that count, True); of all, False when none does."""
         good, every = [], []
         want = max(1, round(seconds / QUARTER))
         before = self.distance()
@@ -157,7 +159,7 @@ class Sampler:
             before = after
         self.counted += len(good)
         self.taken += len(every)
-        return statistics.mean(good or every)
+        return statistics.mean(good or every), bool(good)
 
     def verdict(self):
         """One line on how good the samples are."""
@@ -166,7 +168,19 @@ class Sampler:
         if seen:
             text += (f', CPUs within {self.near:.0f} ns; seen: {min(seen):.0f} to {max(seen):.0f} ns, '
                      f'median {statistics.median(seen):.0f}')
-        return text + '); where none counts, the mean of all is taken'
+        return text + ')'
+
+
+def fair(by_name):
+    """{name: [figures]} of {name: [(figure, does it count)]}: all that count when each contender has two of
+    these, else all there are, for all: what counts and what does not is never compared. And which of it."""
+    counting = {name: [figure for figure, counts in samples if counts] for name, samples in by_name.items()}
+    if all(len(figures) >= 2 for figures in counting.values()):
+        return counting, True
+    return {name: [figure for figure, _ in samples] for name, samples in by_name.items()}, False
+
+
+UNFAIR = 'Too few samples count: all are in the table, which is good for no more than a look.'
 
 
 def dpdk_version():

@@ -33,6 +33,7 @@ import pcap  # noqa: E402
 import testpmd as lab  # noqa: E402
 import vbusdp  # noqa: E402
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are ended
 FRAMES = 300
 MEMORY = 256
 PAGES = '/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages'
