@@ -179,9 +179,11 @@ u32 venet_tx_reap(struct venet *v, int budget)
 	return n;
 }
 
-/* South's finished frames make an interrupt from here on. */
+/* South's finished frames make an interrupt from here on, until one came. */
 static void venet_tx_tell(struct venet *v)
 {
+	if (READ_ONCE(v->tx.ring.sig->enabled))
+		return;
 	venet_tx_count(v, VENET_TXC_SIGNALS);
 	/* Looks at what south said meanwhile: then the notifier runs at once. */
 	vbus_signal_enable(v->tx.ring.sig);
