@@ -87,6 +87,12 @@ list_object(const struct dp_row *r)
 
 	if (r->conf != NULL && r->conf->patch[0] != '\0')
 		dp_rpc_put(o, "patch", dp_rpc_text(r->conf->patch));
+	if (r->conf != NULL && r->conf->pty[0] != '\0')
+		dp_rpc_put(o, "pty", dp_rpc_text(r->conf->pty));
+	if (r->conf != NULL && r->conf->listen[0] != '\0')
+		dp_rpc_put(o, "listen", dp_rpc_text(r->conf->listen));
+	if (r->conf != NULL && r->conf->file[0] != '\0')
+		dp_rpc_put(o, "file", dp_rpc_text(r->conf->file));
 	if (r->polled)
 		dp_rpc_put(o, "lcore", json_integer(r->lcore));
 	if (r->known) {

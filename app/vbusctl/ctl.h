@@ -80,5 +80,6 @@ const json_t *ctl_member(const json_t *o, const char *key);
 
 int ctl_top(const struct ctl_command *c, int argc, char **argv);
 int ctl_capture(const struct ctl_command *c, int argc, char **argv);
+int ctl_console(const struct ctl_command *c, int argc, char **argv);
 
 #endif /* CTL_H */

@@ -461,6 +461,10 @@ const struct ctl_command ctl_commands[] = {
 		"    --seconds S  end after S seconds\n"
 		"    capture --list, capture --stop DEVICE: captures that somebody left running\n",
 		ctl_capture, NULL},
+	{"console", "BUS DEVICE",
+		"Attach this terminal to a serial device, where its pty or socket is; Ctrl-] "
+		"ends it.\n",
+		ctl_console, NULL},
 	{"log set", "PATTERN LEVEL",
 		"Set the level of log types, e.g. 'vbus-dp.*' debug.\n"
 		"Levels: emergency alert critical error warning notice info debug\n",

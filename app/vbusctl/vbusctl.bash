@@ -26,7 +26,7 @@ _vbusctl_words()
 {
 	local one=$1 two=$2 n=$3
 	case $one in
-	'') echo 'bus device switch config lcore stats top metrics capture log save call version help' ;;
+	'') echo 'bus device switch config lcore stats top metrics capture console log save call version help' ;;
 	stats) [ "$n" -gt 0 ] || { _vbusctl_names device stats; } ;;
 	top) echo '-1 -d' ;;
 	capture) [ "$n" -gt 0 ] && echo '--count --seconds' || { _vbusctl_names device stats; echo '--list --stop'; } ;;
