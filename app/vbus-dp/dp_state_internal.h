@@ -25,8 +25,8 @@ struct dp_run_bus {
 
 struct dp_run_device {
 	struct vbus_device *dev;
-	struct dp_port *port; /* NULL: no venet */
-	struct dp_back *back; /* NULL: a venet */
+	struct dp_port *port;	     /* NULL: no venet */
+	struct dp_back *back;	     /* NULL: a venet */
 	struct dp_device_conf *peer; /* of a patch, whoever named it; NULL: none */
 };
 
