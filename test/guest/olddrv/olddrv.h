@@ -147,6 +147,7 @@ struct old_net {
 	struct list_head node;
 };
 
+extern uint old_hostile;
 extern bool old_sg, old_tso, old_pmtd, old_evq, old_l4ro;
 
 /* bus.c */
@@ -171,6 +172,10 @@ int old_rx_fill(struct old_net *n);
 void old_rx_pages(struct old_net *n);
 int old_rx_poll(struct napi_struct *napi, int budget);
 void old_rx_free(struct old_net *n);
+
+/* hostile.c */
+void old_rage(struct old_net *n, void __iomem *regs, void __iomem *ports, struct old_ring *evq,
+	      u32 seconds);
 
 /* tx.c */
 netdev_tx_t old_xmit(struct sk_buff *skb, struct net_device *dev);
