@@ -149,8 +149,8 @@ vbus_pci_io_irq(const struct vbus_pci_io *io, int fd)
 
 	if (io->dev->kdrv == RTE_PCI_KDRV_VFIO)
 		return irq_vfio(vfio_fd(io), fd);
-	/* A UIO driver has the line at most, and no status bit to know it by, so a line that is
-	 * raised would not be served: keep it low. */
+	/* A UIO driver has the line at most. A backend without its status bit would raise one
+	 * that nobody serves: keep it low. */
 	if (rte_pci_read_config(io->dev, &command, sizeof(command), PCI_COMMAND) ==
 			(int)sizeof(command) &&
 		(command & PCI_COMMAND_INTX_DISABLE) == 0) {
