@@ -8,16 +8,18 @@
 
 On each kernel of the lab: a device is put on the bus and taken off 100 times by vbusctl; drivers are
 unbound and bound; the modules are removed in different orders and loaded 50 times; the guest is reset 10
-times under TCP, and reboots itself. Afterwards there is traffic, neither the guest nor vbus-dp has lost
+times under TCP, reboots itself, and starts a kernel by kexec. Afterwards there is traffic, neither the guest nor vbus-dp has lost
 memory, and the kernel's log has nothing to complain of.
 """
 import os
 import re
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 import guestlab  # noqa: E402
 import guestnet  # noqa: E402
+import netns  # noqa: E402
 import testpmd as lab  # noqa: E402
 
 ADDS = 100
@@ -152,6 +154,25 @@ def resets(machine, near, host):
     again(machine, near, host, 'rebooted by itself')
 
 
+def kexec(machine, near, host):
+    """The next kernel starts without a reset of the machine, while frames keep coming: nothing may still be
+    written to memory that was the old one's."""
+    shutil.copy(machine.kernel.image, os.path.join(host.folder, 'vmlinuz'))
+    server = host.far.spawn(sys.executable, netns.__file__, 'serve', host.folder, host.far.address)
+    fetch = ' && '.join(f'wget -q -O /tmp/{name} http://{host.far.address}:8080/{name}'
+                        for name in ('vmlinuz', 'initrd.cpio'))
+    machine.run(f'for i in $(seq 20); do {fetch} && exit 0; sleep 0.2; done; exit 1', guestnet.SLOW)
+    server.kill()
+    server.wait()
+    machine.run('kexec -s -l /tmp/vmlinuz --initrd=/tmp/initrd.cpio --reuse-cmdline && rm /tmp/vmlinuz /tmp/initrd.cpio')
+    noise = Noise(host, near)
+    at = len(machine.output)
+    machine.start('kexec -e -x')
+    machine.wait_ready(at)
+    again(machine, near, host, 'another kernel by kexec')
+    noise.stop()
+
+
 def one(guest_lab, kernel, steps):
     begin = lab.time.monotonic()
     host = guestnet.Host(guest_lab)
@@ -167,7 +188,7 @@ def one(guest_lab, kernel, steps):
     print(f'    {kernel.version}: {lab.time.monotonic() - begin:.0f} s', flush=True)
 
 
-STEPS = {step.__name__: step for step in (add_and_drop, unbind, remove_and_load, resets)}
+STEPS = {step.__name__: step for step in (add_and_drop, unbind, remove_and_load, resets, kexec)}
 
 
 def main():

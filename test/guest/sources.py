@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright(c) 2026 vbus developers
 """What the kernel's own tools say of guest/: each kernel's compiler with W=1, sparse with endianness
-checked, and checkpatch. None has anything to say.
+checked where the headers can, and checkpatch. None has anything to say.
 """
 import glob
 import os
@@ -27,9 +27,23 @@ def compilers(guest_lab, kernel):
     if status != 0 or said:
         lab.fail(f'{kernel.version}:\n' + '\n'.join(said[:60] or text.splitlines()[-40:]))
     found = glob.glob(os.path.join(glob.escape(tree), 'guest', '**', '*.ko'), recursive=True)
-    lab.check({os.path.basename(path)[:-3] for path in found} >= set(guestlab.MODULES) and 'CHECK' in text,
-              f'{kernel.version}: {len(found)} modules, W=1 and sparse say nothing')
+    lab.check({os.path.basename(path)[:-3] for path in found} >= set(guestlab.MODULES),
+              f'{kernel.version}: {len(found)} modules, W=1 says nothing')
+    # Debian's newest headers leave out a script that make wants before it runs sparse.
+    if 'checker-valid.sh: No such file' in text:
+        print('    its headers are not made for sparse', flush=True)
+    else:
+        lab.check(text.count('  CHECK ') > len(found), f'{kernel.version}: sparse says nothing')
     shutil.rmtree(tree)
+
+
+def compares_versions(line):
+    """A complaint about `#if LINUX_VERSION_CODE >= KERNEL_VERSION(...)`: checkpatch takes both for constants."""
+    found = re.match(r'(\S+?):(\d+): WARNING:CONSTANT_COMPARISON', line)
+    if not found:
+        return False
+    with open(found.group(1), encoding='utf-8') as file:
+        return 'KERNEL_VERSION(' in file.readlines()[int(found.group(2)) - 1]
 
 
 def checkpatch(guest_lab):
@@ -38,8 +52,9 @@ def checkpatch(guest_lab):
     done = subprocess.run(['perl', os.path.join(guest_lab.cache, 'checkpatch', 'scripts', 'checkpatch.pl'), '--no-tree',
                            '--terse', '--no-summary', '--show-types', '--ignore', IGNORE, '-f', *sorted(files)],
                           capture_output=True, text=True, check=False)
-    said = [line for line in (done.stdout + done.stderr).splitlines() if re.search(r'(ERROR|WARNING|CHECK):', line)]
-    if done.returncode != 0 or said:
+    said = [line for line in (done.stdout + done.stderr).splitlines() if re.search(r'(ERROR|WARNING|CHECK):', line)
+            and not compares_versions(line)]
+    if said or 'checkpatch.pl' in done.stderr:
         lab.fail('checkpatch:\n' + '\n'.join(said or [done.stdout[-2000:] + done.stderr[-2000:]]).replace(lab.TOP + '/', ''))
     lab.check(len(files) > 5, f'checkpatch says nothing of {len(files)} files')
 
