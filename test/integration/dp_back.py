@@ -15,6 +15,7 @@ import testpmd as lab  # noqa: E402
 import vbusdp  # noqa: E402
 
 FOLDER = lab.scratch()
+BLK = os.path.join(lab.BUILD, 'app', 'vbus-blk', 'vbus-blk')
 VBUSCTL = os.path.join(lab.BUILD, 'app', 'vbusctl', 'vbusctl')
 MIB = 1 << 20
 
@@ -78,6 +79,42 @@ def live(dp):
     lab.check(status == 0, f'and good {said.strip()}')
 
 
+def blk(*words, data=None, status=0):
+    """vbus-blk, a frontend of its own: what it writes to stdout."""
+    argv = [BLK, '--no-huge', '-m', '64', '--file-prefix', f'blk{os.getpid()}', '--no-pci', '--log-level', 'error', '-l', '0',
+            '-a', f'vbus:blk,socket={at("vm1.sock")},wait=10000', '--', *words]
+    done = subprocess.run(argv, input=data if data is not None else b'', capture_output=True, timeout=120,
+                          env=vbusdp.environment(), check=False)
+    if done.returncode != status:
+        lab.fail(f'vbus-blk {" ".join(words)}: status {done.returncode}: {done.stderr.decode()}')
+    return done.stdout if status == 0 else done.stderr.decode()
+
+
+def disks(dp):
+    """Another process drives them through the socket, as a guest would."""
+    lab.check(b'capacity 4194304' in blk('disk0', 'info') and b'sector 4096' in blk('disk1', 'info'), 'two disks')
+    data = os.urandom(3 * MIB + 4096)
+    blk('disk0', 'write', '8192', data=data)
+    lab.check(blk('disk0', 'read', '8192', str(len(data))) == data, 'what is read is what was written')
+    with open(at('disk0.img'), 'rb') as file:
+        lab.check(file.read()[8192:8192 + len(data)] == data, 'and it is in the file')
+    blk('disk1', 'write', '0', data=data[:MIB])
+    lab.check(blk('disk1', 'read', '0', str(MIB)) == data[:MIB], 'a disk of memory lives from one frontend to the next')
+    lab.check('out of range' in blk('disk1', 'read', str(MIB), '4096', status=1), 'an error arrives')
+    with open(at('disk0.img'), 'r+b') as file:
+        file.truncate(8 * MIB)
+    deadline = time.monotonic() + 5
+    while b'capacity 8388608' not in blk('disk0', 'info') and time.monotonic() < deadline:
+        time.sleep(0.1)
+    lab.check(b'capacity 8388608' in blk('disk0', 'info'), 'a file that grew')
+    before = os.stat(at('disk0.img')).st_blocks
+    blk('disk0', 'discard', '0', str(8 * MIB))
+    lab.check(os.stat(at('disk0.img')).st_blocks < before / 2, 'discard gives space back')
+    # SIGKILL after a flush: what was flushed is there.
+    blk('disk0', 'write', '0', data=data[:MIB])
+    return data[:MIB]
+
+
 def console(dp):
     with open(at('typed'), 'w+', encoding='utf-8') as typed:
         for name in 'tty0', 'tty1':
@@ -95,12 +132,14 @@ def main():
     configured(dp)
     console(dp)
     live(dp)
+    flushed = disks(dp)
     # What a SIGKILL leaves behind is in nobody's way.
     dp.process.send_signal(signal.SIGKILL)
     dp.process.wait()
     lab.check(os.path.lexists(at('tty1.sock')) and os.path.lexists(at('vm1.tty')), 'killed')
     dp = vbusdp.VbusDp(FOLDER, CONFIG)
     configured(dp)
+    lab.check(blk('disk0', 'read', '0', str(len(flushed))) == flushed, 'what was flushed is there')
     dp.stop()
     lab.check(not os.path.lexists(at('tty1.sock')) and not os.path.lexists(at('vm1.tty')), 'an end without a trace')
 
