@@ -71,7 +71,7 @@ def one_load(machine, near, host, options):
     near.ping(far.address, 2)
     got, mean = near.ping(far.address)
     large, _ = near.ping(far.address, 5, 1472)
-    rates = [near.iperf(far, 1, reverse) for reverse in (False, True)]
+    rates = [near.iperf(far, 2, reverse) for reverse in (False, True)]
     # Another MTU: FLUSHRX under traffic. Then a link that goes down and up.
     near.up(4000)
     longer, _ = near.ping(far.address, 5, 1472)
@@ -84,7 +84,7 @@ def one_load(machine, near, host, options):
     lab.check(got == 10 and large == 5 and longer == 5 and again >= 9,
               f'{options}: ping {got}/10 (mean {mean} ms), largest {large}/5, MTU 4000 {longer}/5, '
               f'after down and up {again}/10')
-    lab.check(min(rates) > 0.005, f'{options}: TCP {rates[0]:.2f} Gbit/s from the guest, {rates[1]:.2f} to it; {seen}')
+    lab.check(min(rates) > 0.002, f'{options}: TCP {rates[0]:.2f} Gbit/s from the guest, {rates[1]:.2f} to it; {seen}')
     machine.run('rmmod olddrv', 60)
 
 
@@ -97,11 +97,11 @@ def line_interrupt(machine, near, host):
     near.carrier()
     near.ping(host.far.address, 2)
     got, mean = near.ping(host.far.address, 20)
-    rates = [near.iperf(host.far, 1, reverse) for reverse in (False, True)]
+    rates = [near.iperf(host.far, 2, reverse) for reverse in (False, True)]
     machine.run('rmmod olddrv', 60)
     text = machine.run('dmesg | grep "old driver: .* interrupts" | tail -1')
     interrupts, events = [int(word) for word in re.search(r'(\d+) interrupts, (\d+) events', text).groups()]
-    lab.check('MSI' not in kind and got == 20 and min(rates) > 0.005,
+    lab.check('MSI' not in kind and got == 20 and min(rates) > 0.002,
               f'INTx: ping {got}/20 (mean {mean} ms), TCP {rates[0]:.2f} and {rates[1]:.2f} Gbit/s')
     lab.check(interrupts < 3 * events + 100, f'INTx: {interrupts} interrupts for {events} events')
 
