@@ -50,8 +50,7 @@ def inside(machine):
 def exact(south, pmd, port, frames, sink, how):
     """The guest sends back what it gets."""
     pmd.command(f'port stop {port}')
-    # Buffers of chains go back to the pool one by one.
-    for text in ('rx_offload scatter on', 'tx_offload multi_segs on', 'tx_offload mbuf_fast_free off'):
+    for text in ('rx_offload scatter on', 'tx_offload multi_segs on'):
         pmd.command(f'port config {port} {text}')
     pmd.command(f'port start {port}')
     link.patient(pmd)
