@@ -29,6 +29,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
+#include <rte_pdump.h>
 #include <rte_version.h>
 
 #include "dp_conf.h"
@@ -379,10 +380,13 @@ main(int argc, char **argv)
 		dp_conf_free(&dp.conf);
 		return EXIT_FAILURE;
 	}
+	if (rte_pdump_init() != 0)
+		DP_LOG(NOTICE, "no dpdk-dumpcap: %s", rte_strerror(rte_errno));
 	dp_hugefiles_find();
 	status = run(&set);
 	dp_conf_free(&dp.conf);
 	dp_hugefiles_find(); /* those that came later */
+	rte_pdump_uninit();
 	rte_eal_cleanup();
 	dp_hugefiles_remove();
 	return status;

@@ -273,6 +273,8 @@ bus_scan(void)
 	bool known;
 	int ret = 0, err;
 
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return vbus_secondary_scan();
 	RTE_EAL_DEVARGS_FOREACH(vbus_bus.name, da)
 	{
 		if (vbus_bus_name_parse(da->name, &name) != 0)
@@ -332,8 +334,12 @@ bus_probe(void)
 {
 	struct rte_vbus_link *link;
 	uint64_t began;
-	int ret = devargs_purge(), err;
+	int ret, err;
 
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return vbus_secondary_probe();
+	vbus_secondary_serve();
+	ret = devargs_purge();
 	probed = true;
 	if (TAILQ_EMPTY(&vbus_links))
 		return ret;
@@ -437,9 +443,12 @@ node_put(struct vbus_node *n)
 static int
 bus_plug(struct rte_device *rdev)
 {
-	struct vbus_node *n = node_get(rdev);
+	struct vbus_node *n;
 	int ret;
 
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return vbus_secondary_plug(rdev);
+	n = node_get(rdev);
 	if (n == NULL)
 		return -ENODEV;
 	/* Plugged already: 0, since testpmd needs an attach to use a port that came by itself. */
@@ -451,9 +460,12 @@ bus_plug(struct rte_device *rdev)
 static int
 bus_unplug(struct rte_device *rdev)
 {
-	struct vbus_node *n = node_get(rdev);
+	struct vbus_node *n;
 	int ret;
 
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return vbus_secondary_unplug(rdev);
+	n = node_get(rdev);
 	if (n == NULL)
 		return -ENODEV;
 	ret = n->dev != NULL ? device_unplug(n->dev) : link_unplug(n->link);
@@ -551,6 +563,8 @@ bus_cleanup(void)
 	struct rte_vbus_link *link;
 	int ret = 0;
 
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return vbus_secondary_cleanup();
 	while ((link = TAILQ_FIRST(&vbus_links)) != NULL) {
 		ret = vbus_link_stop(link);
 		if (ret != 0)

@@ -172,6 +172,17 @@ int vbus_dev_unplug(struct vbus_dev *d);
 /* Unbind and forget all (link stops). Lock NOT held. @return 0, or -EBUSY: a driver refused. */
 int vbus_dev_remove_all(struct rte_vbus_link *link);
 void vbus_dev_free(struct vbus_dev *d);
+struct rte_vbus_driver *vbus_driver_find(const char *type);
+
+/* ---- secondary processes: what EAL asks of the bus there ------------------------------------ */
+
+/* Primary: answer what devices there are. */
+void vbus_secondary_serve(void);
+int vbus_secondary_scan(void);
+int vbus_secondary_probe(void);
+int vbus_secondary_plug(struct rte_device *rdev);
+int vbus_secondary_unplug(struct rte_device *rdev);
+int vbus_secondary_cleanup(void);
 
 /* ---- allow and block lists (captured at the first scan; ADR-0007) -------------------------- */
 

@@ -46,8 +46,8 @@ rte_vbus_unregister(struct rte_vbus_driver *drv)
 	TAILQ_REMOVE(&drivers, drv, next);
 }
 
-static struct rte_vbus_driver *
-driver_find(const char *type)
+struct rte_vbus_driver *
+vbus_driver_find(const char *type)
 {
 	struct rte_vbus_driver *drv;
 
@@ -294,7 +294,7 @@ device_release(struct vbus_dev *d)
 static int
 device_probe(struct vbus_dev *d)
 {
-	struct rte_vbus_driver *drv = driver_find(d->pub.type);
+	struct rte_vbus_driver *drv = vbus_driver_find(d->pub.type);
 	int ret;
 
 	if (drv == NULL) {
