@@ -11,7 +11,6 @@ import glob
 import os
 import platform
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,6 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 import testpmd as lab  # noqa: E402
 
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are ended
 HERE = os.path.dirname(os.path.abspath(__file__))
 CPUS = sorted(os.sched_getaffinity(0))
 DESCRIPTORS = 1024

@@ -37,13 +37,6 @@ def tidy(argument):
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, argument)
 
 
-def on_term(*_):
-    sys.exit('ended by a signal')
-
-
-signal.signal(signal.SIGTERM, on_term)
-
-
 def vfio_user(path, name='', timeout=None):
     """A bus of vbus-dp as a PCI function."""
     argument = {'driver': 'vfio-user-pci', 'rombar': 0, 'socket': {'type': 'unix', 'path': path}}
