@@ -47,7 +47,6 @@ def rss(dp):
 
 
 def third_link(third):
-    third.drain()  # who does not read what it logs blocks it
     return link.telemetry(third, '/vbus/link,c')['/vbus/link']['north']
 
 

@@ -142,8 +142,10 @@ class Dumpcap:
             self.process.kill()
             self.process.wait()
 
-    def stop(self):
-        """End it as a user does; what it wrote, our frames only."""
+    def stop(self, frames=0):
+        """End it as a user does, when it has seen that many; what it wrote, our frames only."""
+        lab.until(lambda: int(re.findall(r'\d+', self.text().split('Packets captured:')[-1])[-1]) >= frames, 10,
+                  f'dumpcap of {self.port} has seen {frames} frames')
         self.process.send_signal(signal.SIGINT)
         try:
             status = self.process.wait(30)
@@ -189,7 +191,7 @@ def pmd_ports():
         lab.until(lambda out=out, content=content: os.path.exists(out) and os.path.getsize(out) >= pcap.size(content),
                   30, f'all frames {way} came out')
     for capture, come, go in ((captures[0], 'up', 'down'), (captures[1], 'down', 'up')):
-        compare(capture.port, capture.stop(), {IN: frames[come], OUT: frames[go]})
+        compare(capture.port, capture.stop(2 * FRAMES), {IN: frames[come], OUT: frames[go]})
     for pmd in (south, north):
         lab.check(pmd.link_up(pmd.vbus), f'{pmd.name}: the link is still up')
         pmd.command('stop')
@@ -228,7 +230,7 @@ def uplink():
     out = os.path.join(folder, 'in.out')
     lab.until(lambda: os.path.exists(out) and sum(frame[12:14] == ETHER_TYPE for frame in pcap_so_far(out)) >= FRAMES,
               30, 'the frames of the kernel came out at the peer')
-    compare('uplink', capture.stop(), frames)
+    compare('uplink', capture.stop(2 * FRAMES), frames)
     lab.check(dp.alive() and dp.call('device.list')['total'] == 1, 'vbus-dp goes on')
     north.quit()
     dp.stop()

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import time
 
 import testpmd as lab
 
@@ -59,15 +60,27 @@ def pool(pmd, name='mb_pool_0'):
     return common + cached, total
 
 
+def receive(pmd, sock, limit, timeout=10):
+    """A message of the process, which is blocked as long as nobody reads what it logs."""
+    deadline = time.monotonic() + timeout
+    sock.settimeout(0.05)
+    while True:
+        try:
+            return sock.recv(limit)
+        except TimeoutError:
+            if time.monotonic() > deadline:
+                raise
+            pmd.drain()
+
+
 def telemetry(pmd, command):
     """Ask the process's telemetry socket."""
     path = os.path.join(lab.runtime_folder(pmd.prefix), 'dpdk_telemetry.v2')
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-        sock.settimeout(5)
         sock.connect(path)
-        limit = json.loads(sock.recv(1024))['max_output_len']
+        limit = json.loads(receive(pmd, sock, 1024))['max_output_len']
         sock.send(command.encode())
-        return json.loads(sock.recv(limit))
+        return json.loads(receive(pmd, sock, limit))
 
 
 def patient(pmd):
