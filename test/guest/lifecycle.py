@@ -102,11 +102,13 @@ def unbind(machine, near, host):
 
 def remove_and_load(machine, near, host):
     noise = Noise(host, near)
-    before = dp_before = None
+    spare, dp_before = [], None
     for number in range(LOADS):
         machine.run(f'set -e; {ORDERS[number % len(ORDERS)]}; [ ! -e /sys/class/net/eth0 ]; [ ! -e /sys/bus/vbus ]')
+        if number % 10 == 9:
+            spare.append(memory(machine))
         if number == 9:
-            before, dp_before = memory(machine), resources(host)
+            dp_before = resources(host)
         if number == LOADS - 1:
             continue
         guestnet.load(machine)
@@ -114,7 +116,8 @@ def remove_and_load(machine, near, host):
             works(machine, near, host, f'modules loaded {number + 1} times')
         else:
             near.up()
-    lost = before - memory(machine)
+    # 6.12 has now and then 2 MiB more to spare, or less: only what two samples miss that two others had is lost.
+    lost = min(spare[:2]) - max(spare[-2:])
     now = resources(host)
     lab.check(lost < LOST_KB, f'{LOADS} times removed and loaded: the guest misses {max(lost, 0)} KiB')
     lab.check(now[0] <= dp_before[0] and now[1] - dp_before[1] < LOST_DP_KB,
