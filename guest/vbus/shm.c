@@ -41,6 +41,17 @@ struct vbus_shm *vbus_shm_alloc(struct vbus_device *vdev, u32 id, u32 len)
 }
 EXPORT_SYMBOL_GPL(vbus_shm_alloc);
 
+void vbus_shm_add_signal(struct vbus_shm *shm, u32 offset,
+			 void (*notify)(struct vbus_signal *sig), void *priv)
+{
+	shm->signal_offset = offset;
+	shm->signal.shm = shm;
+	shm->signal.notify = notify;
+	shm->signal.priv = priv;
+	vbus_signal_init(&shm->signal, shm->addr + offset);
+}
+EXPORT_SYMBOL_GPL(vbus_shm_add_signal);
+
 int vbus_shm_share(struct vbus_shm *shm)
 {
 	int ret;

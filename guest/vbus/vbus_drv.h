@@ -169,7 +169,10 @@ struct vbus_shm {
 
 /* Memory first, to be filled; south knows of it with vbus_shm_share(). ERR_PTR on failure. */
 struct vbus_shm *vbus_shm_alloc(struct vbus_device *vdev, u32 id, u32 len);
-/* DEVSHM without a signal. A failure leaves the block to vbus_device_close(). */
+/* It has a signal, at @offset: said before it is shared. Not enabled yet. */
+void vbus_shm_add_signal(struct vbus_shm *shm, u32 offset,
+			 void (*notify)(struct vbus_signal *sig), void *priv);
+/* DEVSHM. A failure leaves the block to vbus_device_close(). */
 int vbus_shm_share(struct vbus_shm *shm);
 
 /*
