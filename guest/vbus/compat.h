@@ -48,4 +48,29 @@
 	container_of(callback_timer, typeof(*(var)), timer_fieldname)
 #endif
 
+/* 6.2: there is a function to ask a console. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define vbus_console_is_registered(con) console_is_registered(con)
+#else
+#define vbus_console_is_registered(con) ((con)->flags & CON_ENABLED)
+#endif
+
+/* 6.3: a tty's port speaks of true and false. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define VBUS_TTY_BOOL bool
+#else
+#define VBUS_TTY_BOOL int
+#endif
+
+/* 6.6: sizes and characters of a tty's operations have types of their own. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#define VBUS_TTY_SSIZE ssize_t
+#define VBUS_TTY_SIZE  size_t
+#define VBUS_TTY_CHAR  u8
+#else
+#define VBUS_TTY_SSIZE int
+#define VBUS_TTY_SIZE  int
+#define VBUS_TTY_CHAR  char
+#endif
+
 #endif /* VBUS_COMPAT_H */
