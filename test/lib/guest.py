@@ -60,7 +60,7 @@ class Guest:
     _serial = 0
 
     def __init__(self, guest_lab, kernel, folder, initrd, devices=(), name='guest', smp=1, memory=MEMORY, iommu=False,
-                 append='', start=True, timeout=90):
+                 append='', start=True, timeout=90, console='console=ttyS0'):
         Guest._serial += 1
         self.lab, self.kernel, self.folder = guest_lab, kernel, folder
         self.name = f'{name}{Guest._serial}'
@@ -81,7 +81,7 @@ class Guest:
                 '-serial', f'file:{base}.console', '-chardev', f'socket,id=line,path={base}.line,server=on,wait=off',
                 '-serial', 'chardev:line', '-qmp', f'unix:{base}.qmp,server=on,wait=off',
                 '-kernel', inside(kernel.image), '-initrd', inside(initrd), '-append',
-                f'console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off cryptomgr.notests {append}']
+                f'{console} loglevel=5 panic=-1 oops=panic mitigations=off cryptomgr.notests {append}']
         if iommu:
             argv += ['-device', 'intel-iommu,caching-mode=on']
         self.argv = argv + list(devices)
