@@ -116,7 +116,7 @@ def shell(machine, terminal):
     time.sleep(1)
     lab.check(not re.search(r'^one two', terminal.drain()[at:], re.M), 'it is quiet after ^S')
     terminal.type('\x11')
-    terminal.wait(r'^one two\r\n', at)
+    terminal.wait(r'^one two\r\n' + PROMPT, at)
     at = terminal.type('echo st\x7f\x7fstill there\r')
     terminal.wait(r'^still there\r\n', at)
     lab.check(True, 'a shell on it: commands, editing, ^C, the window\'s size')
