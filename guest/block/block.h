@@ -15,7 +15,8 @@
  * change in process context, one at a time under the disk's mutex, with the queues quiesced.
  *
  * A request's blk-mq tag is its tag on the wire, its place in the pool and its slot. While the slot
- * names it, it is south's: whoever takes it out of there, under the lock, ends it or issues it anew.
+ * names it, it is south's: whoever takes it out of there, under the lock, ends it or issues it
+ * again.
  *
  * Trust. South writes completions. A tag is looked up and must be out, a status is mapped by a
  * table, what has to be unmapped is never read back from shared memory. A south that breaks the
@@ -52,8 +53,8 @@ struct vblk_rq {
 struct vblk_queue {
 	struct vblk *blk;
 	u32 index;
-	spinlock_t lock;
-	bool live; /* rings are there */
+	spinlock_t lock; /* rings, slots and what follows; interrupts off */
+	bool live;	 /* rings are there */
 	bool broken;
 	struct vbus_ioq req, done;
 	struct vbus_shm *pool;

@@ -133,7 +133,8 @@ static struct gendisk *vblk_make_disk(struct vblk *blk)
 {
 	const struct vblk_config *c = &blk->cfg;
 	struct device *dma_dev = vblk_dma_dev(blk);
-	const u32 most = min_t(u64, c->max_discard >> SECTOR_SHIFT, UINT_MAX >> SECTOR_SHIFT);
+	const u32 most = round_down(min_t(u64, c->max_discard, UINT_MAX), c->sector_size) >>
+			 SECTOR_SHIFT;
 	const struct vblk_limits limits = {
 		.sector_size = c->sector_size,
 		.max_sectors = min_t(u64, c->max_bytes, dma_max_mapping_size(dma_dev)) >>
@@ -208,7 +209,7 @@ static int vblk_make_queues(struct vblk *blk)
 
 /* ---- driver of the bus ---------------------------------------------------------------------- */
 
-/* From an open device to one with a session and a disk that nobody sees yet. On failure: nothing. */
+/* From an open device to one with a session and a disk that nobody sees yet, or to nothing. */
 static int vblk_setup(struct vblk *blk)
 {
 	int ret;

@@ -192,7 +192,7 @@ int vblk_session_up(struct vblk *blk)
 	return 0;
 }
 
-/* South, notifiers and timeouts let go of the rings. Requests that are out remain in their slots. */
+/* South, notifiers and timeouts let go of the rings. What is out remains in its slots. */
 void vblk_session_down(struct vblk *blk)
 {
 	u32 i;

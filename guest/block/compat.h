@@ -34,11 +34,14 @@ struct vblk_limits {
 #endif
 
 /* 6.16: a request knows its queue. */
+static inline int vblk_map_sg(struct request *rq, struct scatterlist *sgl)
+{
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
-#define vblk_map_sg(rq, sgl) blk_rq_map_sg(rq, sgl)
+	return blk_rq_map_sg(rq, sgl);
 #else
-#define vblk_map_sg(rq, sgl) blk_rq_map_sg((rq)->q, rq, sgl)
+	return blk_rq_map_sg(rq->q, rq, sgl);
 #endif
+}
 
 /* 6.9: a disk is made with its limits; 6.11: its features are among them. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
