@@ -34,19 +34,20 @@
 #include "../vbus/vbus_drv.h"
 #include "compat.h"
 
-#define VBLK_DEPTH_MIN	 4
-#define VBLK_DEPTH_DFLT	 128
-#define VBLK_DEPTH_MAX	 1024
+#define VBLK_DEPTH_MIN	  4
+#define VBLK_DEPTH_DFLT	  128
+#define VBLK_DEPTH_MAX	  1024
 #define VBLK_SEGS_MAX	 128	  /* of one request, whatever south would take */
-#define VBLK_TIMEOUT	 (30 * HZ)
-#define VBLK_TIMEOUTS_MAX 4	  /* then a request fails */
-#define VBLK_LOOK_AGAIN	 (HZ / 10)
+#define VBLK_TIMEOUT	  (30 * HZ)
+#define VBLK_REOPENED_MAX 3	  /* then a request fails */
+#define VBLK_LOOK_AGAIN	  (HZ / 10)
 
 /* What blk-mq keeps behind a request. */
 struct vblk_rq {
 	struct sg_table sgt; /* mapped as long as nents is not 0 */
 	blk_status_t status;
-	u8 timeouts;
+	u8 timeouts; /* since it was issued */
+	u8 reopened; /* times that it was issued again */
 	struct scatterlist sg[];
 };
 

@@ -116,7 +116,7 @@ static void vblk_recover_work(struct work_struct *work)
 		for (i = 0; i < blk->cfg.nb_queues; i++)
 			stuck |= vblk_queue_is_stuck(&blk->queue[i]);
 		if (stuck && !gone)
-			dev_warn(&blk->vdev->dev, "opening the device again\n");
+			dev_warn_ratelimited(&blk->vdev->dev, "opening the device again\n");
 		if (stuck || gone)
 			vblk_restart(blk, !gone);
 	}

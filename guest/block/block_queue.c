@@ -9,8 +9,8 @@
  * through blk-mq, on the processor that asked.
  *
  * Timeouts. A disk may be slow, so the first one only signals south again and looks whether a
- * wake-up was lost. Later ones open the device anew and issue what was out again; a request that
- * this does not help fails.
+ * wake-up was lost. The second one opens the device anew and what was out is issued again; a
+ * request that this does not help, several times, fails.
  */
 
 #include <linux/dma-mapping.h>
@@ -131,7 +131,8 @@ static void vblk_commit_rqs(struct blk_mq_hw_ctx *hctx)
 {
 	struct vblk_queue *q = hctx->driver_data;
 
-	vbus_signal_inject(q->req.sig);
+	if (likely(q->blk->state == VBLK_UP))
+		vbus_signal_inject(q->req.sig);
 }
 
 static blk_status_t vblk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
@@ -160,6 +161,7 @@ static blk_status_t vblk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_m
 	if (!(rq->rq_flags & RQF_DONTPREP)) {
 		rq->rq_flags |= RQF_DONTPREP;
 		vrq->timeouts = 0;
+		vrq->reopened = 0;
 	}
 	blk_mq_start_request(rq);
 	spin_lock_irqsave(&q->lock, flags);
@@ -280,7 +282,9 @@ void vblk_queue_take_back(struct vblk_queue *q, bool again)
 		q->slot[tag] = NULL;
 		q->nb_out--;
 		spin_unlock_irq(&q->lock);
-		if (again && vrq->timeouts < VBLK_TIMEOUTS_MAX) {
+		if (again && vrq->reopened < VBLK_REOPENED_MAX) {
+			vrq->timeouts = 0;
+			vrq->reopened++;
 			vblk_unmap(q, rq);
 			blk_mq_requeue_request(rq, false);
 			continue;
