@@ -20,7 +20,7 @@ import testpmd as lab
 
 SCRIPT = os.path.join(lab.TOP, 'scripts', 'guest-lab')
 SOURCES = [os.path.join(lab.TOP, 'guest'), os.path.join(lab.TOP, 'include')]
-MODULES = ('vbus', 'vbus_pcibridge', 'vbus_venet', 'vbus_block')
+MODULES = ('vbus', 'vbus_pcibridge', 'vbus_venet')
 # What our modules and the tests use of the kernel's own; dependencies come along. Some are built in.
 KERNEL_MODULES = ('virtio_net', 'virtio_pci', 'uio_pci_generic', 'vfio-pci', 'vfio_iommu_type1')
 # dash, since busybox's own shell prefers its applets to a better ip or ping.
