@@ -3,7 +3,7 @@
 # Copyright(c) 2026 vbus developers
 """A driver that behaves as those of 2009 to 2012 did (olddrv/, section 7 of the ABI) works unchanged.
 
-    olddrv.py [KERNEL...]
+    olddrv.py [KERNEL...]       6.1 if none is named; the first in every combination, others in two
 
 It negotiates no capability, calls synchronously through I/O ports, has one MSI vector, and takes the guest
 down where a driver of old did: on a negative answer, an id or a cookie it does not know, an index that lies.
@@ -156,7 +156,7 @@ def one(guest_lab, kernel, loads):
 def main():
     guestnet.need_tools()
     guest_lab = guestlab.Lab()
-    for number, kernel in enumerate(guestnet.kernels(guest_lab, sys.argv[1:])):
+    for number, kernel in enumerate(guestnet.kernels(guest_lab, sys.argv[1:] or ['6.1'])):
         one(guest_lab, kernel, SOME if number else ALL)
 
 
