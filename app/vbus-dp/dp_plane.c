@@ -183,28 +183,12 @@ lcores_make(char *err, size_t err_size)
 	return ret;
 }
 
-static int
-rcu_make(char *err, size_t err_size)
-{
-	size_t size = rte_rcu_qsbr_get_memsize(dp_plane.nb_lcores);
-	unsigned int i;
-
-	dp_plane.qs = rte_zmalloc("dp_rcu", size, RTE_CACHE_LINE_SIZE);
-	if (dp_plane.qs == NULL)
-		return dp_plane_err(err, err_size, -ENOMEM, "no memory for RCU");
-	rte_rcu_qsbr_init(dp_plane.qs, dp_plane.nb_lcores);
-	for (i = 0; i < dp_plane.nb_lcores; i++)
-		rte_rcu_qsbr_thread_register(dp_plane.qs, i);
-	return 0;
-}
-
 static void
 lcores_free(void)
 {
 	while (dp_plane.nb_lcores > 0)
 		dp_lcore_free(dp_plane.lcores[--dp_plane.nb_lcores]);
-	rte_free(dp_plane.qs);
-	dp_plane.qs = NULL;
+	dp_rcu_free();
 }
 
 /** Those of the last run, kept for who looks at counters after it. */
@@ -251,7 +235,7 @@ dp_plane_start(enum dp_mode mode, uint32_t idle_us, char *err, size_t err_size)
 	dp_plane_set_mode(mode, idle_us);
 	ret = lcores_make(err, err_size);
 	if (ret == 0)
-		ret = rcu_make(err, err_size);
+		ret = dp_rcu_make(err, err_size);
 	if (ret < 0)
 		goto err_free;
 	dp_numa_init();

@@ -86,9 +86,7 @@ struct dp_port {
 
 /** What rests until no lcore can hold it any more; embed it. */
 struct dp_deferred {
-	struct dp_deferred *next;
 	void (*fn)(struct dp_deferred *d);
-	uint64_t token;
 };
 
 /** Published: the ports that an lcore polls, or those of a switch. */
@@ -173,6 +171,7 @@ struct dp_plane {
 	struct dp_lcore *lcores[DP_LCORES_MAX];
 	unsigned int nb_lcores;
 	struct rte_rcu_qsbr *qs;
+	struct rte_rcu_qsbr_dq *resting; /**< of struct dp_deferred * */
 	atomic_int phase;
 	atomic_uint nb_draining; /**< lcores that receive no more */
 	atomic_uint nb_left;	 /**< lcores that run */
@@ -221,6 +220,8 @@ dp_port_by_id(uint32_t id)
 
 /* ---- dp_rcu.c: any thread ------------------------------------------------------------------------ */
 
+int dp_rcu_make(char *err, size_t err_size);
+void dp_rcu_free(void);
 /** Returns when every lcore has left what was unpublished before the call. */
 void dp_plane_sync(void);
 /** Do @p fn when every lcore has left what was unpublished before the call; @p d is its. */

@@ -10,68 +10,76 @@
  * the next wait, the ageing of a switch). On a machine where lcores share CPUs a wait costs a turn of
  * each of them, so a change waits at most once, and one that only adds something not at all.
  *
- * Any thread, libvbus's control lock held or not; no lcore takes the lock here.
+ * Any thread, libvbus's control lock held or not. What rests is in DPDK's defer queue.
  */
 
 #include "dp_plane_internal.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <unistd.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
 
 #define SYNC_SPINS    200u /* looks before giving the CPU away */
 #define SYNC_YIELDS   200u /* and before sleeping */
 #define SYNC_SLEEP_US 20u
 #define DEFERRED_MAX  64u /* more wait: memory that rests is bounded */
 
-static struct {
-	pthread_mutex_t lock;
-	struct dp_deferred *first, *last; /* in the order of their tokens */
-	uint32_t nb;
-} rcu = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-/** Take out those that no lcore can hold any more, in their order. The lock is held. */
-static struct dp_deferred *
-take_done(void)
+static void
+run(void *arg, void *entries, unsigned int n)
 {
-	struct dp_deferred *head = rcu.first;
-	struct dp_deferred **end = &rcu.first;
+	struct dp_deferred **d = entries;
+	unsigned int i;
 
-	while (*end != NULL && rte_rcu_qsbr_check(dp_plane.qs, (*end)->token, false)) {
-		end = &(*end)->next;
-		rcu.nb--;
-	}
-	if (end == &rcu.first)
-		return NULL;
-	rcu.first = *end;
-	if (rcu.first == NULL)
-		rcu.last = NULL;
-	*end = NULL;
-	return head;
+	(void)arg;
+	for (i = 0; i < n; i++)
+		d[i]->fn(d[i]);
 }
 
-static void
-run(struct dp_deferred *d)
+int
+dp_rcu_make(char *err, size_t err_size)
 {
-	while (d != NULL) {
-		struct dp_deferred *next = d->next;
+	struct rte_rcu_qsbr_dq_parameters params = {.name = "dp_rcu",
+		.size = DEFERRED_MAX,
+		.esize = sizeof(struct dp_deferred *),
+		.trigger_reclaim_limit = 0, /* each that comes looks after those before it */
+		.max_reclaim_size = DEFERRED_MAX,
+		.free_fn = run};
+	unsigned int i;
 
-		d->fn(d);
-		d = next;
-	}
+	dp_plane.qs = rte_zmalloc(
+		"dp_rcu", rte_rcu_qsbr_get_memsize(dp_plane.nb_lcores), RTE_CACHE_LINE_SIZE);
+	if (dp_plane.qs == NULL)
+		return dp_plane_err(err, err_size, -ENOMEM, "no memory for RCU");
+	rte_rcu_qsbr_init(dp_plane.qs, dp_plane.nb_lcores);
+	for (i = 0; i < dp_plane.nb_lcores; i++)
+		rte_rcu_qsbr_thread_register(dp_plane.qs, i);
+	params.v = dp_plane.qs;
+	dp_plane.resting = rte_rcu_qsbr_dq_create(&params);
+	if (dp_plane.resting == NULL)
+		return dp_plane_err(
+			err, err_size, -rte_errno, "no defer queue: %s", rte_strerror(rte_errno));
+	return 0;
+}
+
+void
+dp_rcu_free(void)
+{
+	/* The lcores have ended: nothing rests any more. */
+	if (dp_plane.resting != NULL)
+		rte_rcu_qsbr_dq_delete(dp_plane.resting);
+	rte_free(dp_plane.qs);
+	dp_plane.resting = NULL;
+	dp_plane.qs = NULL;
 }
 
 void
 dp_plane_reclaim(void)
 {
-	struct dp_deferred *done = NULL;
-
-	if (dp_plane.qs == NULL)
-		return;
-	pthread_mutex_lock(&rcu.lock);
-	/* The order in which they come off is that of the lock; nothing hangs on the order of fn(). */
-	done = take_done();
-	pthread_mutex_unlock(&rcu.lock);
-	run(done);
+	if (dp_plane.resting != NULL)
+		rte_rcu_qsbr_dq_reclaim(dp_plane.resting, DEFERRED_MAX, NULL, NULL, NULL);
 }
 
 void
@@ -100,26 +108,10 @@ dp_plane_sync(void)
 void
 dp_plane_defer(struct dp_deferred *d, void (*fn)(struct dp_deferred *d))
 {
-	struct dp_deferred *done = NULL;
-	bool full = false;
-
 	d->fn = fn;
-	d->next = NULL;
-	if (dp_plane.qs == NULL) {
-		fn(d); /* no lcore was ever there */
+	if (dp_plane.resting != NULL && rte_rcu_qsbr_dq_enqueue(dp_plane.resting, &d) == 0)
 		return;
-	}
-	pthread_mutex_lock(&rcu.lock);
-	d->token = rte_rcu_qsbr_start(dp_plane.qs);
-	if (rcu.last != NULL)
-		rcu.last->next = d;
-	else
-		rcu.first = d;
-	rcu.last = d;
-	full = ++rcu.nb > DEFERRED_MAX;
-	done = take_done();
-	pthread_mutex_unlock(&rcu.lock);
-	run(done);
-	if (full)
-		dp_plane_sync();
+	/* It is full, or no lcore was ever there. */
+	dp_plane_sync();
+	fn(d);
 }
