@@ -67,6 +67,8 @@ struct dpr_frame {
 int dpr_eal(const char *name);
 /** EAL with these lcores. */
 int dpr_eal_lcores(const char *name, const char *lcores);
+/** Stop the data plane. @return 0: whatever was received was given back */
+int dpr_stop(void);
 
 /** A device opened by its north, linked up; not a port yet. */
 struct dpr_north *dpr_open(const char *name, uint16_t mtu, bool sg, bool l4ro);

@@ -80,6 +80,13 @@ vbus_bridge_notify_flush(struct vbus_bridge *b, struct vbus_shm *shm)
 /* ---- set-up ------------------------------------------------------------------------------------ */
 
 int
+dpr_stop(void)
+{
+	dp_plane_stop();
+	return rte_mempool_in_use_count(dp_plane_pool(-1)) != 0;
+}
+
+int
 dpr_eal(const char *name)
 {
 	/* Where there is one CPU only, both run on it. */

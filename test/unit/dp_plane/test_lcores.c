@@ -323,13 +323,6 @@ start(void)
 	return dp_plane_start(DP_MODE_ADAPTIVE, 100, err, sizeof(err));
 }
 
-static int
-stop(void)
-{
-	dp_plane_stop();
-	return rte_mempool_in_use_count(dp_plane_pool(-1)) != 0;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -345,5 +338,5 @@ main(int argc, char **argv)
 
 	(void)argc;
 	ret = dpr_eal(argv[0]);
-	return ret != 0 ? ret : cu_run("vbus-dp lcores", tests, start, stop);
+	return ret != 0 ? ret : cu_run("vbus-dp lcores", tests, start, dpr_stop);
 }

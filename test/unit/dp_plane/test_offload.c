@@ -315,13 +315,6 @@ start(void)
 	       dp_plane_start(DP_MODE_ADAPTIVE, 200, err, sizeof(err)) < 0;
 }
 
-static int
-stop(void)
-{
-	dp_plane_stop();
-	return rte_mempool_in_use_count(dp_plane_pool(-1)) != 0;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -339,5 +332,5 @@ main(int argc, char **argv)
 
 	(void)argc;
 	ret = dpr_eal(argv[0]);
-	return ret != 0 ? ret : cu_run("vbus-dp offloads", tests, start, stop);
+	return ret != 0 ? ret : cu_run("vbus-dp offloads", tests, start, dpr_stop);
 }

@@ -372,14 +372,6 @@ start(void)
 	return 1;
 }
 
-static int
-stop(void)
-{
-	dp_plane_stop();
-	/* Whatever was received was given back. */
-	return rte_mempool_in_use_count(dp_plane_pool(-1)) != 0;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -397,5 +389,5 @@ main(int argc, char **argv)
 
 	(void)argc;
 	ret = dpr_eal(argv[0]);
-	return ret != 0 ? ret : cu_run("vbus-dp switch", tests, start, stop);
+	return ret != 0 ? ret : cu_run("vbus-dp switch", tests, start, dpr_stop);
 }
