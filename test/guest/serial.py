@@ -112,8 +112,12 @@ def shell(machine, terminal):
     time.sleep(1)
     terminal.type('\x03')
     terminal.wait(PROMPT, at, 10)
-    at = terminal.type('echo one\x13 two\r')
-    time.sleep(1)
+    # The echo is out before the ^S: the line discipline may print what the shell wrote before a
+    # held echo.
+    at = terminal.type('sleep 3; echo one two\r')
+    terminal.wait(r'sleep 3; echo one two\r\n', at)
+    terminal.type('\x13')
+    time.sleep(5)
     lab.check(not re.search(r'^one two', terminal.drain()[at:], re.M), 'it is quiet after ^S')
     terminal.type('\x11')
     terminal.wait(r'^one two\r\n' + PROMPT, at)
