@@ -118,6 +118,12 @@ def runtimes(pid):
     return times
 
 
+def busy(pid, before, workers=1):
+    """Nanoseconds that the workers-th busiest thread has run since then."""
+    ran = sorted((now - before.get(tid, 0) for tid, now in runtimes(pid).items()), reverse=True)
+    return ran[workers - 1] if len(ran) >= workers else 0
+
+
 class Sampler:
     """Takes quarter-second samples until enough of them count, at most three times as many."""
 
@@ -127,6 +133,7 @@ class Sampler:
         self.near = near
         self.counted = self.taken = 0
         self.distances = []
+        self.probed = 0.0
 
     def distance(self):
         if not self.probe:
@@ -137,26 +144,43 @@ class Sampler:
         except subprocess.TimeoutExpired:
             value = float('inf')
         self.distances.append(value)
+        self.probed = time.monotonic()
         return value
+
+    def near_enough(self, *distances):
+        return max(distances) <= (self.near or float('inf'))
+
+    def wait_near(self, seconds):
+        """Wait for the CPUs to be near each other; are they?"""
+        end = time.monotonic() + seconds
+        while not self.near_enough(self.distance()):
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def one(self, read, pids, seconds=QUARTER, workers=1):
+        """One sample: (read(seconds), does it count, the larger distance). workers: busy threads of a process."""
+        before = self.distances[-1] if self.distances and time.monotonic() - self.probed < 0.02 else self.distance()
+        ran, begin = [runtimes(pid) for pid in pids], time.monotonic()
+        figure = read(seconds)
+        spent = (time.monotonic() - begin) * 1e9
+        share = min(busy(pid, was, workers) for pid, was in zip(pids, ran)) / spent
+        distance = max(before, self.distance())
+        counts = share >= OWN_CPU and self.near_enough(distance)
+        self.taken += 1
+        self.counted += counts
+        return figure, counts, distance
 
     def take(self, read, pids, seconds):
         """read(seconds) gives one figure. (The mean of those that count, True); of all, False when none does."""
         good, every = [], []
         want = max(1, round(seconds / QUARTER))
-        before = self.distance()
         while len(good) < want and len(every) < 3 * want:
-            ran, begin = [runtimes(pid) for pid in pids], time.monotonic()
-            figure = read(QUARTER)
-            spent = (time.monotonic() - begin) * 1e9
-            share = min(max((now - was.get(tid, 0) for tid, now in runtimes(pid).items()), default=0) / spent
-                        for pid, was in zip(pids, ran))
-            after = self.distance()
+            figure, counts, _ = self.one(read, pids)
             every.append(figure)
-            if share >= OWN_CPU and max(before, after) <= (self.near or float('inf')):
+            if counts:
                 good.append(figure)
-            before = after
-        self.counted += len(good)
-        self.taken += len(every)
         return statistics.mean(good or every), bool(good)
 
     def verdict(self):
@@ -205,6 +229,16 @@ def median(samples):
 def spread(samples, digits=1):
     """median (lowest - highest)"""
     return f'{median(samples):.{digits}f} ({min(samples):.{digits}f} - {max(samples):.{digits}f})'
+
+
+def quartile(samples, which):
+    """First (1) or third (3) quartile."""
+    return statistics.quantiles(samples, n=4, method='inclusive')[which - 1] if len(samples) > 1 else samples[0]
+
+
+def middle(samples, digits=1):
+    """median (first - third quartile)"""
+    return f'{median(samples):.{digits}f} ({quartile(samples, 1):.{digits}f} - {quartile(samples, 3):.{digits}f})'
 
 
 def markdown(rows):

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright(c) 2026 vbus developers
+"""The contenders of test/bench/run: their processes, and how one sample of each kind of work is taken.
+
+Throughput: two stock testpmd with two ports each, a core a side. Round trips: two rtt.c with one port.
+All are up for the whole run, and idle (asleep in a read of their input) when it is not their turn, so
+that the contenders' samples can follow each other closely.
+"""
+import os
+import re
+import subprocess
+import time
+
+import bench
+import testpmd as lab
+
+MEMORY = 256
+MEMORY_RTT = 64
+DESCRIPTORS = bench.DESCRIPTORS
+WARM = 0.1
+BURSTS = 8  # of 32 frames, per port, go round in the closed loop
+
+VBUS = '--vdev net_vbus{n},iface={f}/v.sock,name=p{n}'
+MEMIF = '--vdev net_memif{n},role=%s,id={n},rsize=10,socket={f}/m{n}.sock,socket-abstract=no%s'
+VHOST = '--vdev net_vhost{n},iface={f}/h{n}.sock,queues=1,client=0'
+VIRTIO = ('--vdev net_virtio_user{n},path={f}/h{n}.sock,queues=1,vectorized=1,mrg_rxbuf=0,%s,'
+          f'queue_size={DESCRIPTORS}')
+WIDE = '--force-max-simd-bitwidth=512 --single-file-segments'
+
+# name: (the backend's arguments per port, the frontend's per port, the frontend's once)
+# {n} is the port's number, {f} a folder.
+CONTENDERS = {
+    'vbus-v2': (VBUS, '', '-a vbus:b,socket={f}/v.sock'),
+    'vbus-poll': (VBUS, '', '-a vbus:b,socket={f}/v.sock,ring=poll'),
+    'memif': (MEMIF % ('server', ''), MEMIF % ('client', ''), ''),
+    'memif-zc': (MEMIF % ('server', ''), MEMIF % ('client', ',zero-copy=yes'), '--single-file-segments'),
+    'vhost-packed': (VHOST, VIRTIO % 'packed_vq=1,in_order=1', WIDE),
+    'vhost-split': (VHOST, VIRTIO % 'packed_vq=0,in_order=0', WIDE),
+}
+RING = 'net_ring'  # one process, pointers only: the bound
+
+
+def arguments(text, ports, folder):
+    return [part for number in range(ports) for part in text.format(n=number, f=folder).split()]
+
+
+def ring_of(front):
+    """The ring that a frontend of ours says it uses ('poll', 'v2'), None when it does not say."""
+    found = re.search(r'Burst mode:.*\b(poll|v2)\b', front.command('show rxq info 0 0'), re.I)
+    return found.group(1).lower() if found else None
+
+
+class Rtt:
+    """rtt.c as a child process, told what to do. Its output never fills a pipe: a line for a command."""
+
+    _serial = 0
+
+    def __init__(self, program, folder, name, eal, cpus, huge, more=()):
+        Rtt._serial += 1
+        self.name = name
+        self.prefix = f'vbusrtt{os.getpid()}.{Rtt._serial}'
+        lcores = ','.join(f'{number}@{cpu}' for number, cpu in enumerate(cpus))
+        argv = [program, '--lcores', lcores, '--no-pci', '--no-telemetry', '--file-prefix', self.prefix,
+                '-d', lab.PLUGINS, *([] if huge else ['--no-huge']), '-m', str(MEMORY_RTT), *eal, *(['--', *more] if more else [])]
+        self.log = os.path.join(folder, f'{name}.log')
+        with open(self.log, 'wb') as log:
+            self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                                            env=dict(os.environ, **lab.sanitizer_env()))
+        lab.atexit.register(self.kill)
+        self.expect('configured')
+
+    def expect(self, word):
+        """The rest of the next line that begins with a word."""
+        for text in self.process.stdout:
+            if text.startswith(word):
+                return text[len(word):].split()
+        with open(self.log, encoding='utf-8', errors='replace') as text:
+            lab.fail(f'{self.name} ended (status {self.process.wait()}) before "{word}": {text.read()[-1500:]}')
+        return None
+
+    def send(self, text):
+        self.process.stdin.write(text + '\n')
+        self.process.stdin.flush()
+
+    def quit(self):
+        self.send('quit')
+        if self.process.wait(20) != 0:
+            lab.fail(f'{self.name} ended with status {self.process.returncode}')
+        self.kill()
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        lab.shutil.rmtree(lab.runtime_folder(self.prefix), ignore_errors=True)
+        for name in lab.glob.glob(f'/dev/hugepages/{lab.glob.escape(self.prefix)}map_*'):
+            os.unlink(name)
+
+
+class Trips:
+    """Round trips of one contender: the frontend sends, the backend echoes."""
+
+    workers = 1
+
+    def __init__(self, program, folder, name, huge):
+        where = os.path.join(folder, f'{name}-rtt')
+        os.makedirs(where)
+        back, front, once = CONTENDERS[name]
+        self.back = Rtt(program, where, f'{name}-rtt-back', arguments(back, 1, where), bench.CPUS[:1], huge)
+        eal = once.format(f=where).split() + arguments(front, 1, where)
+        self.front = Rtt(program, where, f'{name}-rtt-front', eal, bench.CPUS[-1:], huge)
+        for side in (self.front, self.back):
+            side.expect('ready')
+        self.pids = [side.process.pid for side in (self.back, self.front)]
+
+    def start(self, _work, size):
+        self.size = size
+        self.back.send('echo')
+
+    def read(self, seconds):
+        self.front.send(f'rtt {seconds * 1000:.0f} {self.size}')
+        return trips(self.front.expect('rtt'), self.front.name)
+
+    def stop(self):
+        self.back.send('stop')
+
+    def close(self):
+        self.front.quit()
+        self.back.quit()
+
+
+def trips(words, name):
+    """[p50, p99, p99.9], nanoseconds"""
+    count, lost, *rest = map(int, words)
+    if count == 0 or lost:
+        lab.fail(f'{name}: {count} frames came back, {lost} did not')
+    return rest[:3]
+
+
+class Pair:
+    """Throughput of one contender."""
+
+    workers = 1
+
+    def __init__(self, folder, name, huge):
+        where = os.path.join(folder, name)
+        os.makedirs(where)
+        self.name = name
+        back, front, once = CONTENDERS[name]
+        app = bench.APPLICATION + ['--disable-link-check']
+        self.back = lab.Testpmd(where, f'{name}-back', arguments(back, 2, where), app, cpu=bench.CPUS[0], memory=MEMORY,
+                                huge=huge)
+        eal = once.format(f=where).split() + arguments(front, 2, where)
+        self.front = lab.Testpmd(where, f'{name}-front', eal, app, cpu=bench.CPUS[-1], memory=MEMORY, huge=huge, start=False)
+        self.pids = [side.process.pid for side in (self.back, self.front)]
+        self.state = {}
+
+    def wait(self):
+        """Both are up, with link on both ports."""
+        self.front.wait_prompt()
+        for side in (self.back, self.front):
+            for port in (0, 1):
+                side.wait_link(port)
+
+    def say(self, side, text):
+        """A setting, when it is another one than before."""
+        key = (side, ' '.join(text.split()[:2]))
+        if self.state.get(key) != text:
+            side.command(text)
+            self.state[key] = text
+
+    def start(self, work, size):
+        for side in (self.back, self.front):
+            self.say(side, f'set txpkts {size}')
+            self.say(side, f'set portlist {"0,1" if work == "loop" else "0"}')
+        if work == 'loop':
+            self.start_loop()
+        else:
+            source, sink = (self.front, self.back) if work == 'n2s' else (self.back, self.front)
+            self.ports, self.sink = '0', sink
+            self.say(sink, 'set fwd rxonly')
+            self.say(source, 'set fwd txonly')
+            sink.command('start')
+            source.command('start')
+        self.running = True
+        time.sleep(WARM)
+
+    def start_loop(self):
+        """What other work left in the rings does not go round."""
+        for side in (self.back, self.front):
+            self.say(side, 'set fwd rxonly')
+            side.command('start')
+        time.sleep(0.02)
+        for side in (self.back, self.front):
+            side.command('stop')
+            self.say(side, 'set fwd io')
+        self.back.command('start')
+        self.front.command(f'start tx_first {BURSTS}')
+        self.ports, self.sink = 'all', self.front
+
+    def read(self, seconds):
+        """Million frames a second that arrived; in the loop at the frontend, on both ports."""
+        self.sink.command(f'show port stats {self.ports}')
+        time.sleep(seconds)
+        text = self.sink.command(f'show port stats {self.ports}')
+        return sum(map(int, re.findall(r'Rx-pps:\s*(\d+)', text))) / 1e6
+
+    def stop(self):
+        for side in (self.front, self.back):
+            side.command('stop')
+
+    def close(self):
+        self.front.quit()
+        self.back.quit()
+
+
+class Bound:
+    """net_ring in one process, for all kinds of work."""
+
+    workers = 2
+
+    def __init__(self, program, folder, huge):
+        self.one = Rtt(program, folder, RING, [], [bench.CPUS[0], bench.CPUS[-1]], huge, ['ring'])
+        self.one.expect('ready')
+        self.pids = [self.one.process.pid]
+
+    def start(self, work, size):
+        self.work, self.size = {'n2s': 'way', 's2n': 'way'}.get(work, work), size
+
+    def read(self, seconds):
+        self.one.send(f'{self.work} {seconds * 1000:.0f} {self.size}')
+        if self.work == 'rtt':
+            return trips(self.one.expect('rtt'), RING)
+        return float(self.one.expect('rate')[0])
+
+    def stop(self):
+        pass
+
+    def close(self):
+        self.one.quit()
+
+
+def program(folder):
+    """rtt.c, built; None where there is nothing to build it with."""
+    done = subprocess.run(['pkg-config', '--cflags', '--libs', 'libdpdk'], capture_output=True, text=True, check=False)
+    return bench.compiled(folder, 'rtt', *done.stdout.split(), '-lrte_net_ring')
+
+
+def offered(folder, huge):
+    """Does the frontend know the ring for pollers? Found by trying."""
+    where = os.path.join(folder, 'try')
+    os.makedirs(where)
+    back, _, once = CONTENDERS['vbus-poll']
+    south = lab.Testpmd(where, 'try-back', arguments(back, 1, where), bench.APPLICATION + ['--disable-link-check'],
+                        cpu=bench.CPUS[0], memory=MEMORY, huge=huge)
+    north = lab.Testpmd(where, 'try-front', once.format(f=where).split(), bench.APPLICATION + ['--disable-link-check'],
+                        cpu=bench.CPUS[-1], memory=MEMORY, huge=huge, start=False)
+    deadline = time.monotonic() + 60
+    while north.alive() and 'testpmd> ' not in north.output and time.monotonic() < deadline:
+        north.drain(0.05)
+    known = north.alive() and 'No probed ethernet devices' not in north.output and 'unknown key' not in north.output
+    north.kill()
+    south.quit()
+    return known
+
+
+def memory(names):
+    """Megabytes that all of them take."""
+    return sum(2 * (MEMORY + MEMORY_RTT) for name in names if name != RING) + MEMORY_RTT * (RING in names) + 64
