@@ -136,6 +136,31 @@ vbus_peer_store_owner(uint8_t *p, uint8_t v)
 	__atomic_store_n(p, v, VBUS_PEER_TSAN ? __ATOMIC_RELEASE : __ATOMIC_RELAXED);
 }
 
+/** The same for words that hold an entry and its ownership in one (vbus_poll.h). */
+static inline uint32_t
+vbus_peer_load_owner32(const uint32_t *p)
+{
+	return __atomic_load_n(p, VBUS_PEER_TSAN ? __ATOMIC_ACQUIRE : __ATOMIC_RELAXED);
+}
+
+static inline uint64_t
+vbus_peer_load_owner64(const uint64_t *p)
+{
+	return __atomic_load_n(p, VBUS_PEER_TSAN ? __ATOMIC_ACQUIRE : __ATOMIC_RELAXED);
+}
+
+static inline void
+vbus_peer_store_owner32(uint32_t *p, uint32_t v)
+{
+	__atomic_store_n(p, v, VBUS_PEER_TSAN ? __ATOMIC_RELEASE : __ATOMIC_RELAXED);
+}
+
+static inline void
+vbus_peer_store_owner64(uint64_t *p, uint64_t v)
+{
+	__atomic_store_n(p, v, VBUS_PEER_TSAN ? __ATOMIC_RELEASE : __ATOMIC_RELAXED);
+}
+
 /** No later read or write moves before the loads that precede. */
 static inline void
 vbus_peer_fence_acquire(void)

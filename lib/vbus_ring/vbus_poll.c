@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+
+/*
+ * Rings for pollers: formatting by north, checking and binding by south (ADR-0015). Control thread;
+ * owns nothing. No DPDK in here: a keeper can use it.
+ */
+
+#include "vbus_poll.h"
+
+#include "vbus_signal.h"
+
+static void
+bind_ring(struct vbus_poll *r, uint8_t *mem, uint32_t kind, uint32_t count)
+{
+	struct venet_poll_head *head = (void *)mem;
+	uint8_t log2 = (uint8_t)__builtin_ctz(count);
+
+	memset(r, 0, sizeof(*r));
+	r->desc = (uint64_t *)(void *)(mem + VENET_POLL_DESC_OFFSET);
+	if (kind == VENET_POLL_RX) {
+		r->comp = (uint32_t *)(void *)(mem + VENET_POLL_COMP_OFFSET(count));
+		r->meta = (uint64_t *)(void *)(mem + VENET_POLL_META_OFFSET(count));
+	} else {
+		r->done = &head->done;
+	}
+	r->mask = count - 1;
+	r->desc_shift = (uint8_t)(63 - log2);
+	r->comp_shift = (uint8_t)(31 - log2);
+}
+
+static bool
+is_count(uint32_t count)
+{
+	return count >= VENET_POLL_COUNT_MIN && count <= VENET_POLL_COUNT_MAX &&
+	       (count & (count - 1)) == 0;
+}
+
+uint32_t
+vbus_poll_count(uint32_t n)
+{
+	uint32_t count = VENET_POLL_COUNT_MIN;
+
+	while (count < n)
+		count *= 2;
+	return count;
+}
+
+int
+vbus_poll_north_format(
+	struct vbus_poll_north *q, void *mem, uint32_t kind, uint32_t count, uint32_t limit)
+{
+	struct venet_poll_head *head = mem;
+
+	if ((uintptr_t)mem % 64 != 0 || !is_count(count) || kind > VENET_POLL_TX || limit == 0 ||
+		limit > count)
+		return -EINVAL;
+	/* Plain stores: the call that shares the block orders them before south's first look. */
+	memset(mem, 0, vbus_poll_size(kind, count));
+	head->magic = VENET_POLL_MAGIC;
+	head->ver = VENET_POLL_VER;
+	vbus_signal_format(&head->signal);
+	head->count = count;
+	head->kind = kind;
+	bind_ring(&q->r, mem, kind, count);
+	q->head = 0;
+	q->tail = 0;
+	q->limit = limit;
+	return 0;
+}
+
+static enum vbus_ioq_refusal
+check_ring(const struct venet_poll_head *head_peer, uint64_t len, uint32_t kind, uint32_t count_max,
+	uint32_t *count)
+{
+	uint32_t n;
+
+	if ((uintptr_t)head_peer % 64 != 0)
+		return VBUS_IOQ_BAD_ALIGN;
+	if (len < sizeof(*head_peer))
+		return VBUS_IOQ_BAD_SIZE;
+	if (vbus_peer_load32(&head_peer->magic) != VENET_POLL_MAGIC)
+		return VBUS_IOQ_BAD_MAGIC;
+	if (vbus_peer_load32(&head_peer->ver) != VENET_POLL_VER ||
+		vbus_peer_load32(&head_peer->kind) != kind)
+		return VBUS_IOQ_BAD_VERSION;
+	n = vbus_peer_load32(&head_peer->count);
+	if (!is_count(n) || n > count_max)
+		return VBUS_IOQ_BAD_COUNT;
+	if (len != vbus_poll_size(kind, n))
+		return VBUS_IOQ_BAD_SIZE;
+	*count = n;
+	return VBUS_IOQ_OK;
+}
+
+/*
+ * The position moves before the entries are completed: whoever was killed in between leaves entries that
+ * nobody completes, and north waits for the first of them. They are the last ones before the
+ * position, and all that is known of them is that they hold no frame. On the first lap the search
+ * ends at entry 0: what is before it has the phase of a lap before the first one.
+ */
+static void
+complete_left_over(struct vbus_poll_south *q)
+{
+	const struct vbus_poll *r = &q->r;
+	uint32_t pos = q->cur->inuse_head;
+	uint32_t n;
+
+	for (n = 0; n <= r->mask; n++)
+		if (vbus_poll_comp_is_ready(r, vbus_poll_load_comp(r, pos - n - 1), pos - n - 1))
+			break;
+	for (; n > 0; n--)
+		vbus_peer_store32_release(
+			&r->comp[(pos - n) & r->mask], vbus_poll_comp_phase(r, pos - n));
+}
+
+int
+vbus_poll_south_attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, uint32_t kind,
+	uint32_t count_max, struct vbus_ioq_cursor *cur, unsigned int how)
+{
+	uint32_t count = 0;
+
+	q->refusal = check_ring(mem_peer, len, kind, count_max, &count);
+	if (q->refusal == VBUS_IOQ_OK && how == VBUS_IOQ_RESUME && cur->count != count)
+		q->refusal = VBUS_IOQ_BAD_COUNT;
+	if (q->refusal != VBUS_IOQ_OK)
+		return -EINVAL;
+	if (how == VBUS_IOQ_FRESH) {
+		cur->inuse_head = 0;
+		cur->inuse_tail = 0;
+		cur->count = count;
+	}
+	bind_ring(&q->r, mem_peer, kind, count);
+	q->cur = cur;
+	if (kind == VENET_POLL_TX)
+		vbus_peer_store32_release(q->r.done, cur->inuse_head);
+	else if (how == VBUS_IOQ_RESUME)
+		complete_left_over(q);
+	return 0;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+
+/*
+ * The ring for pollers between two threads, millions of entries. Frames are plain memory, written
+ * by one side and read by the other, so that ThreadSanitizer judges the hand-over of an entry and of
+ * `done`; without it the values are checked. Each run moves a number of entries or stops after its
+ * share of time, whatever comes first.
+ */
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include <CUnit/Basic.h>
+
+#include "test_ring.h"
+#include "vbus_poll.h"
+
+#define BURST	    32U
+#define RUN_SECONDS 1
+
+struct frame {
+	uint64_t seq;
+	uint64_t check;
+};
+
+struct run {
+	struct vbus_poll_north n;
+	struct vbus_poll_south s;
+	struct vbus_ioq_cursor cur;
+	struct venet_poll_head *head;
+	struct frame *frames; /* one per entry */
+	uint64_t total;
+	atomic_uint_fast64_t produced;
+	atomic_bool stopped;
+	atomic_uint errors;
+	time_t end;
+};
+
+static void
+fail(struct run *r)
+{
+	atomic_fetch_add(&r->errors, 1);
+}
+
+static bool
+goes_on(const struct run *r, uint64_t seq)
+{
+	return seq < r->total && time(NULL) <= r->end;
+}
+
+static void
+fill(struct frame *f, uint64_t seq)
+{
+	f->seq = seq;
+	f->check = ~seq;
+}
+
+static void
+check(struct run *r, uint64_t d, uint32_t len, uint64_t seq)
+{
+	const struct frame *f = (const struct frame *)(uintptr_t)vbus_poll_addr(d);
+
+	if (len != (seq & VENET_POLL_LEN_MAX) || f->seq != seq || f->check != ~seq)
+		fail(r);
+}
+
+static uint64_t
+desc_of(const struct run *r, uint64_t seq)
+{
+	return vbus_poll_desc(
+		(uintptr_t)&r->frames[seq & r->n.r.mask], (uint32_t)seq & VENET_POLL_LEN_MAX, 0);
+}
+
+static void
+produced(struct run *r, uint64_t seq)
+{
+	atomic_store(&r->produced, seq);
+	atomic_store(&r->stopped, true);
+}
+
+static void *
+tx_south(void *arg)
+{
+	struct run *r = arg;
+	uint64_t d[BURST];
+	uint64_t seq = 0;
+
+	for (uint32_t round = 0;; round++) {
+		bool last = atomic_load(&r->stopped);
+		uint32_t pos = r->cur.inuse_head, n;
+
+		for (n = 0; n < 1 + round % BURST; n++) {
+			d[n] = vbus_poll_load_desc(&r->s.r, pos + n);
+			if (!vbus_poll_desc_is_ready(&r->s.r, d[n], pos + n))
+				break;
+		}
+		vbus_peer_fence_acquire();
+		for (uint32_t i = 0; i < n; i++, seq++)
+			check(r, d[i], vbus_poll_len(d[i]), seq);
+		vbus_poll_south_consume(&r->s, n);
+		if (n == 0 && last)
+			break;
+		if (n == 0)
+			sched_yield();
+	}
+	if (seq != atomic_load(&r->produced))
+		fail(r);
+	return NULL;
+}
+
+static void
+tx_north(struct run *r)
+{
+	uint64_t d[BURST];
+	uint64_t seq = 0;
+
+	for (uint32_t round = 0; goes_on(r, seq); round++) {
+		uint32_t n = 1 + round % BURST;
+
+		if (vbus_poll_north_room(&r->n) < n)
+			r->n.head += vbus_poll_north_done(&r->n);
+		if (vbus_poll_north_room(&r->n) < n)
+			n = vbus_poll_north_room(&r->n);
+		for (uint32_t i = 0; i < n; i++) {
+			fill(&r->frames[(seq + i) & r->n.r.mask], seq + i);
+			d[i] = desc_of(r, seq + i);
+		}
+		vbus_poll_north_post(&r->n, d, n);
+		seq += n;
+		if (n == 0)
+			sched_yield();
+	}
+	produced(r, seq);
+}
+
+static void *
+rx_south(void *arg)
+{
+	struct run *r = arg;
+	uint32_t comp[BURST];
+	uint64_t seq = 0;
+
+	for (uint32_t round = 0; goes_on(r, seq); round++) {
+		uint32_t pos = r->cur.inuse_head, n;
+		uint64_t d[BURST];
+
+		for (n = 0; n < 1 + round % BURST; n++) {
+			d[n] = vbus_poll_load_desc(&r->s.r, pos + n);
+			if (!vbus_poll_desc_is_ready(&r->s.r, d[n], pos + n))
+				break;
+		}
+		vbus_peer_fence_acquire();
+		for (uint32_t i = 0; i < n; i++) {
+			fill((struct frame *)(uintptr_t)vbus_poll_addr(d[i]), seq + i);
+			vbus_peer_store64(&r->s.r.meta[(pos + i) & r->s.r.mask], seq + i);
+			comp[i] = (uint32_t)(seq + i) & VENET_POLL_LEN_MAX;
+		}
+		vbus_poll_south_complete(&r->s, comp, n);
+		seq += n;
+		if (n == 0)
+			sched_yield();
+	}
+	produced(r, seq);
+	return NULL;
+}
+
+static void
+rx_north(struct run *r)
+{
+	uint64_t seq = 0, posted = 0;
+
+	for (uint32_t round = 0;; round++) {
+		bool last = atomic_load(&r->stopped);
+		uint32_t n = 0;
+		uint32_t comp[BURST];
+
+		while (vbus_poll_north_room(&r->n) > 0) {
+			uint64_t d = desc_of(r, posted++);
+
+			vbus_poll_north_post(&r->n, &d, 1);
+		}
+		while (n < 1 + round % BURST && vbus_poll_north_is_ready(&r->n, n)) {
+			comp[n] = vbus_poll_load_comp(&r->n.r, r->n.head + n);
+			n++;
+		}
+		vbus_peer_fence_acquire();
+		for (uint32_t i = 0; i < n; i++, seq++) {
+			check(r, desc_of(r, seq), comp[i] & VENET_POLL_COMP_LEN, seq);
+			if (vbus_peer_load64(&r->n.r.meta[seq & r->n.r.mask]) != seq)
+				fail(r);
+		}
+		r->n.head += n;
+		if (n == 0 && last)
+			break;
+		if (n == 0)
+			sched_yield();
+	}
+	if (seq != atomic_load(&r->produced))
+		fail(r);
+}
+
+static void
+run(const char *what, uint32_t count, uint32_t limit, uint32_t kind)
+{
+	static struct run r;
+	pthread_t south;
+
+	memset(&r, 0, sizeof(r));
+	r.total = 2000000;
+	r.end = time(NULL) + RUN_SECONDS;
+	r.head = aligned_alloc(64, (vbus_poll_size(kind, count) + 63) / 64 * 64);
+	r.frames = calloc(count, sizeof(*r.frames));
+	CU_ASSERT_FATAL(r.head != NULL && r.frames != NULL);
+	CU_ASSERT_EQUAL_FATAL(vbus_poll_north_format(&r.n, r.head, kind, count, limit), 0);
+	CU_ASSERT_EQUAL_FATAL(vbus_poll_south_attach(&r.s, r.head, vbus_poll_size(kind, count),
+				      kind, count, &r.cur, VBUS_IOQ_FRESH),
+		0);
+	CU_ASSERT_EQUAL_FATAL(
+		pthread_create(&south, NULL, kind == VENET_POLL_RX ? rx_south : tx_south, &r), 0);
+	if (kind == VENET_POLL_RX)
+		rx_north(&r);
+	else
+		tx_north(&r);
+	pthread_join(south, NULL);
+	printf("\n    %-10s %5u entries, %5u used: %9llu moved", what, count, limit,
+		(unsigned long long)atomic_load(&r.produced));
+	CU_ASSERT_EQUAL(atomic_load(&r.errors), 0);
+	CU_ASSERT(atomic_load(&r.produced) > 0);
+	free(r.frames);
+	free(r.head);
+}
+
+static void
+test_threads(void)
+{
+	static const uint32_t counts[] = {16, 64, 1024, 4096};
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		run("transmit", counts[i], counts[i], VENET_POLL_TX);
+		run("receive", counts[i], counts[i], VENET_POLL_RX);
+	}
+	run("transmit", 1024, 1, VENET_POLL_TX);
+	run("receive", 1024, 600, VENET_POLL_RX);
+}
+
+int
+main(void)
+{
+	static const struct test_case cases[] = {
+		{"two threads, polling", test_threads},
+	};
+
+	return test_main("poll ring stress", cases, sizeof(cases) / sizeof(cases[0]));
+}
