@@ -32,6 +32,9 @@
 #define VBLOCK_F_DISCARD      (1U << 3)
 #define VBLOCK_F_WRITE_ZEROES (1U << 4)
 
+/** vblock_south.flags */
+#define VBLOCK_S_GONE (1U << 31) /* the device was dropped: nothing is completed any more */
+
 /** CONFIG: what the disk is. */
 struct vblock_config {
 	vbus_le64 capacity;	 /* bytes, a multiple of the sector size */
@@ -133,7 +136,7 @@ VBUS_ASSERT_OFFSET(struct vblock_req, pad, 28);
 /** South's line of the state block. */
 struct vblock_south {
 	vbus_le32 seq;	    /* odd while south writes, section 8.3 */
-	vbus_le32 flags;    /* VBLOCK_F_READONLY or 0 */
+	vbus_le32 flags;    /* VBLOCK_F_READONLY, VBLOCK_S_GONE */
 	vbus_le64 capacity; /* bytes */
 	uint8_t pad[48];
 };

@@ -24,22 +24,26 @@
 
 /** South's line of the state block, section 8.3. */
 static void
-tell_north(struct vbus_block *b)
+write_line(struct vblock_south *line_peer, uint32_t flags, uint64_t capacity)
 {
-	struct vblock_south *line_peer;
-	uint32_t seq;
+	const uint32_t seq = vbus_peer_load32(&line_peer->seq) | 1;
 
-	if (b->cs == NULL || !b->cs->started || !b->mapped || b->state_peer == NULL)
-		return;
-	line_peer = &b->state_peer->south;
-	seq = vbus_peer_load32(&line_peer->seq) | 1;
 	vbus_peer_store32(&line_peer->seq, seq);
 	/* Release: north sees the odd number before any new field... */
 	vbus_peer_fence_release();
-	vbus_peer_store32(&line_peer->flags, b->args.features & VBLOCK_F_READONLY);
-	vbus_peer_store64(&line_peer->capacity, vbus_block_capacity(b));
+	vbus_peer_store32(&line_peer->flags, flags);
+	vbus_peer_store64(&line_peer->capacity, capacity);
 	/* ...and all of them before the even one. */
 	vbus_peer_store32_release(&line_peer->seq, seq + 1);
+}
+
+static void
+tell_north(struct vbus_block *b)
+{
+	if (b->cs == NULL || !b->cs->started || !b->mapped || b->state_peer == NULL)
+		return;
+	write_line(&b->state_peer->south, b->args.features & VBLOCK_F_READONLY,
+		vbus_block_capacity(b));
 	if (b->state_signals && vbus_signal_inject(&b->state_sig))
 		vbus_shm_notify(b->block[VBLOCK_BLOCK_STATE]);
 }
@@ -279,11 +283,36 @@ block_close(struct vbus_conn *conn)
 {
 	struct vbus_block *b = conn->priv;
 
+	b->cs->left = b->cs->started;
 	stop(b);
 	b->conn = NULL;
 	b->cs = NULL;
 	b->state_peer = NULL;
 	memset(b->block, 0, sizeof(b->block));
+}
+
+/**
+ * The device was dropped in the middle of a session: north is told once. It cannot know otherwise, for
+ * nobody completes its requests any more, and calls answer 0 (section 7.15).
+ */
+static bool
+block_dropped(struct vbus_conn *conn, int func)
+{
+	struct block_conn_state *cs = vbus_conn_state(conn);
+	struct vbus_shm *shm = vbus_conn_shm(conn, VBLOCK_BLOCK_STATE);
+	struct vbus_signal sig;
+
+	if (func == (int)VBLOCK_FUNC_STOP)
+		cs->left = 0;
+	/* Memory that is away may come back: it is told then. */
+	if (func >= 0 || cs->left == 0 || shm == NULL || shm->va == NULL)
+		return false;
+	cs->left = 0;
+	write_line(&((struct vblock_state *)(void *)shm->va)->south, VBLOCK_S_GONE, 0);
+	if (shm->has_signal && vbus_signal_attach(&sig, shm->va, VBUS_LOCALITY_SOUTH) == 0 &&
+		vbus_signal_inject(&sig))
+		vbus_shm_notify(shm);
+	return true;
 }
 
 static int
@@ -335,6 +364,7 @@ static const struct vbus_class_ops block_ops = {
 	.call = block_call,
 	.shm = block_shm,
 	.signal = block_signal,
+	.dropped = block_dropped,
 	.quiesce = block_quiesce,
 	.rebind = block_rebind,
 	.telemetry = block_telemetry,

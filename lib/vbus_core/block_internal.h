@@ -39,6 +39,7 @@ struct block_conn_state { /* in the link's state */
 	uint32_t layout;  /**< 1 */
 	uint32_t started;
 	uint32_t nb_queues;
+	uint32_t left; /**< close() found it started: if that was a drop, north is to be told */
 };
 
 struct vbus_block {

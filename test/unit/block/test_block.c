@@ -436,6 +436,88 @@ test_sessions(void)
 	vbus_ctl_unlock();
 }
 
+/* STOP with one request taken and two that are not: these are the first of the next session, that one is over. */
+static void
+test_stop(void)
+{
+	static struct vbus_block_req old, r;
+
+	vbus_ctl_lock();
+	up();
+	CU_ASSERT_EQUAL(start(1), 0);
+	issue(0, 1, VBLOCK_OP_READ, 0, 0, 512);
+	issue(0, 2, VBLOCK_OP_READ, 0, 512, 512);
+	issue(0, 3, VBLOCK_OP_READ, 0, 1024, 512);
+	CU_ASSERT_FATAL(vbus_block_take(b, &old));
+	CU_ASSERT_EQUAL(kind_call(&k, VBLOCK_FUNC_STOP, NULL, 0), 0);
+	CU_ASSERT_FALSE(vbus_block_take(b, &r));
+	CU_ASSERT_EQUAL(start(1), 0);
+	CU_ASSERT_FALSE(vbus_block_take(b, &r)); /* tag 1 is not over */
+	CU_ASSERT(vbus_block_complete(b, &old, VBLOCK_STATUS_OK));
+	CU_ASSERT_EQUAL(done(0), UINT64_MAX);
+	CU_ASSERT_EQUAL(serve(), 2);
+	CU_ASSERT_EQUAL(done(0), VBLOCK_DONE(2, VBLOCK_STATUS_OK));
+	CU_ASSERT_EQUAL(done(0), VBLOCK_DONE(3, VBLOCK_STATUS_OK));
+	CU_ASSERT_EQUAL(done(0), UINT64_MAX);
+	down();
+	vbus_ctl_unlock();
+}
+
+static bool
+told_gone(void *arg)
+{
+	const struct vblock_state *st = arg;
+
+	return __atomic_load_n(&st->south.flags, __ATOMIC_RELAXED) == VBLOCK_S_GONE;
+}
+
+/* Dropped in the middle of a session: the state block says so, once; no other end of a session does. */
+static void
+test_dropped(void)
+{
+	struct vblock_config c = {0};
+	struct vblock_state *st;
+
+	vbus_ctl_lock();
+	up();
+	CU_ASSERT_EQUAL(start(1), 0);
+	st = (void *)(k.n.mem + state_off);
+	issue(0, 1, VBLOCK_OP_READ, 0, 0, 512);
+	st->signal.north.enabled = 1;
+	st->signal.north.dirty = 0;
+	vbus_device_detach(k.dev);
+	CU_ASSERT(north_wait(told_gone, st));
+	CU_ASSERT_EQUAL(st->south.capacity, 0);
+	CU_ASSERT_EQUAL(st->south.seq % 2, 0);
+	CU_ASSERT_EQUAL(st->signal.north.dirty, 1);
+	CU_ASSERT_EQUAL(done(0), UINT64_MAX);
+	CU_ASSERT_EQUAL(kind_call(&k, VBLOCK_FUNC_CONFIG, &c, sizeof(c)), 0);
+	CU_ASSERT_EQUAL(c.sector_size, 0);
+	memset(&st->south, 0, sizeof(st->south));
+	north_sleep(50);
+	CU_ASSERT_EQUAL(st->south.flags, 0);
+	down();
+	/* Memory of a north that began anew is its own. */
+	up();
+	CU_ASSERT_EQUAL(start(1), 0);
+	st = (void *)(k.n.mem + state_off);
+	kind_again(&k);
+	vbus_device_detach(k.dev);
+	north_sleep(50);
+	CU_ASSERT_EQUAL(st->south.flags, 0);
+	down();
+	/* Nor has one anything to learn that has stopped. */
+	up();
+	CU_ASSERT_EQUAL(start(1), 0);
+	st = (void *)(k.n.mem + state_off);
+	CU_ASSERT_EQUAL(kind_call(&k, VBLOCK_FUNC_STOP, NULL, 0), 0);
+	vbus_device_detach(k.dev);
+	north_sleep(50);
+	CU_ASSERT_EQUAL(st->south.flags, 0);
+	down();
+	vbus_ctl_unlock();
+}
+
 static void
 test_resize(void)
 {
@@ -475,6 +557,8 @@ main(void)
 		{"statuses", test_statuses},
 		{"hostile north", test_hostile},
 		{"sessions", test_sessions},
+		{"stop and start", test_stop},
+		{"dropped", test_dropped},
 		{"resize and wake-ups", test_resize},
 		{NULL, NULL},
 	};
