@@ -31,6 +31,8 @@ struct vbus_venet;
 #define VBUS_VENET_BLOCK_EVENTQ	   4u /**< EVQQUERY qid: event ring */
 #define VBUS_VENET_BLOCK_L4RO_POOL 5u /**< L4ROQUERY dpid: receive sg descriptors */
 #define VBUS_VENET_BLOCK_PAGES	   6u /**< L4ROQUERY pqid: page ring */
+#define VBUS_VENET_BLOCK_POLL_RX   7u /**< POLLQUERY rx_id: north's receive ring for pollers */
+#define VBUS_VENET_BLOCK_POLL_TX   8u /**< POLLQUERY tx_id: its transmit ring */
 
 #define VBUS_VENET_MTU_MIN 68u
 #define VBUS_VENET_MTU_MAX 9600u
@@ -153,6 +155,7 @@ void vbus_venet_stats(const struct vbus_venet *v, uint16_t queue, struct vbus_ve
 /** State for telemetry and `show`: negotiated groups, ring sizes. Control lock held. */
 struct vbus_venet_info {
 	bool opened, link_up, sg, tso4, tso6, pmtd, l4ro, linkstate, rx_armed;
+	bool poll; /**< the ring for pollers (doc/abi.md section 12) */
 	uint32_t rx_ring_size, tx_ring_size;	  /**< north's receive and transmit ring, entries */
 	uint32_t l4ro_bits, sg_bits, eventq_bits; /**< as granted, VENET_CAP_* */
 	uint32_t page_ring_size, event_ring_size;

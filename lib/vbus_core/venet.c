@@ -34,6 +34,8 @@
 static bool
 blocks_there(const struct vbus_venet *v)
 {
+	if (venet_polls(v))
+		return v->poll[VENET_POLL_RX].cur != NULL && v->poll[VENET_POLL_TX].cur != NULL;
 	if (!venet_has_ring(v, VENET_QUEUE_RX) || !venet_has_ring(v, VENET_QUEUE_TX))
 		return false;
 	if ((v->cs->sg & (VENET_CAP_SG | VENET_CAP_PMTD)) == (VENET_CAP_SG | VENET_CAP_PMTD) &&
@@ -75,12 +77,17 @@ fill_path(struct vbus_venet *v)
 	if (v->mp != NULL)
 		p->mp_room = rte_pktmbuf_data_room_size(v->mp) - RTE_PKTMBUF_HEADROOM;
 	p->rx_accept = v->rx_accept;
-	p->from_north = v->ring[VENET_QUEUE_TX];
-	p->to_north = v->ring[VENET_QUEUE_RX];
+	p->from_north = v->ring[venet_block_tx(v)];
+	p->to_north = v->ring[venet_block_rx(v)];
+	p->sg = v->cs->sg;
+	p->l4ro = v->cs->l4ro;
+	if (venet_polls(v)) {
+		venet_poll_path(v, p);
+		return;
+	}
 	p->rx_burst = v->cs->sg & VENET_CAP_SG ? venet_rx_sg : venet_rx_linear;
 	if (v->cs->sg & VENET_CAP_PMTD)
 		p->sg_pool = pool_of(v, VBUS_VENET_BLOCK_TX_POOL);
-	p->l4ro = v->cs->l4ro;
 	p->tx_burst = venet_tx_linear;
 	if (p->l4ro & VENET_CAP_SG) {
 		p->tx_burst = venet_tx_l4ro;
@@ -101,6 +108,7 @@ publish(struct vbus_venet *v)
 	memset(&v->tx.mc, 0, sizeof(v->tx.mc));
 	memset(&v->tx.mc_page, 0, sizeof(v->tx.mc_page));
 	v->rx.gso.active = false;
+	v->rx.poll_skip = false;
 	v->published = true;
 	/* V0: release, pairs with the acquire V1 in the burst functions. */
 	atomic_store_explicit(&v->rx.path, &v->path, memory_order_release);
@@ -163,10 +171,16 @@ fault(struct vbus_venet *v, const char *reason)
 /* ---- blocks ------------------------------------------------------------------------------------ */
 
 static bool
+is_poll_ring(uint32_t id)
+{
+	return id == VBUS_VENET_BLOCK_POLL_RX || id == VBUS_VENET_BLOCK_POLL_TX;
+}
+
+static bool
 is_ring(uint32_t id)
 {
 	return id == VENET_QUEUE_RX || id == VENET_QUEUE_TX || id == VBUS_VENET_BLOCK_EVENTQ ||
-	       id == VBUS_VENET_BLOCK_PAGES;
+	       id == VBUS_VENET_BLOCK_PAGES || is_poll_ring(id);
 }
 
 static int
@@ -176,6 +190,8 @@ attach_ring(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
 	int ret;
 
 	memset(r, 0, sizeof(*r));
+	if (is_poll_ring(shm->id))
+		return venet_poll_attach(v, shm, how);
 	ret = vbus_ioq_south_attach(&r->q, shm->va, shm->len, VENET_RING_MAX, shm->cursor, how);
 	if (ret < 0) {
 		VBUS_LOG(WARNING, "device %s: ring %u refused: %s", v->dev->name, shm->id,
@@ -215,7 +231,8 @@ venet_shm(struct vbus_conn *conn, struct vbus_shm *shm)
 		return -EINVAL;
 	}
 	/* What north signals with these two nobody waits for: a kick passes them by. */
-	shm->deaf = id == VENET_QUEUE_RX || id == VBUS_VENET_BLOCK_PAGES;
+	shm->deaf = id == VENET_QUEUE_RX || id == VBUS_VENET_BLOCK_PAGES ||
+		    id == VBUS_VENET_BLOCK_POLL_RX;
 	v->block[id] = shm;
 	return 0;
 }
@@ -227,6 +244,7 @@ reattach(struct vbus_venet *v)
 	bool mapped = true;
 	uint32_t id;
 
+	memset(v->poll, 0, sizeof(v->poll));
 	for (id = 0; id < VENET_NB_BLOCKS; id++) {
 		struct vbus_shm *shm = v->block[id];
 
@@ -304,6 +322,10 @@ call_negcap(struct vbus_venet *v, void *data, uint32_t len, uint32_t *out)
 	case VENET_CAP_GROUP_L4RO:
 		c.bits = c.bits & VENET_CAP_SG ? c.bits & CAPS_L4RO : 0;
 		v->cs->l4ro = c.bits;
+		break;
+	case VENET_CAP_GROUP_POLL:
+		c.bits &= VENET_CAP_POLL_RING;
+		v->cs->poll = c.bits;
 		break;
 	default:
 		c.bits = 0;
@@ -393,6 +415,8 @@ venet_call(struct vbus_conn *conn, uint32_t func, void *data, uint32_t len, uint
 		return call_evqquery(data, len, out);
 	case VENET_FUNC_L4ROQUERY:
 		return call_l4roquery(data, len, out);
+	case VENET_FUNC_POLLQUERY:
+		return venet_poll_query(v, data, len, out);
 	default:
 		return -EINVAL;
 	}
@@ -411,6 +435,7 @@ venet_open(struct vbus_conn *conn, uint32_t version)
 		return -EBUSY;
 	memset(v->block, 0, sizeof(v->block));
 	memset(v->ring, 0, sizeof(v->ring));
+	memset(v->poll, 0, sizeof(v->poll));
 	v->conn = conn;
 	v->cs = vbus_conn_state(conn);
 	memset(v->cs, 0, sizeof(*v->cs));
@@ -435,6 +460,7 @@ venet_close(struct vbus_conn *conn)
 	v->event_held = false;
 	memset(v->block, 0, sizeof(v->block));
 	memset(v->ring, 0, sizeof(v->ring));
+	memset(v->poll, 0, sizeof(v->poll));
 	conn->priv = NULL;
 	settle(v);
 }
@@ -453,10 +479,12 @@ venet_dropped(struct vbus_conn *conn, int func)
 	if (func == (int)VENET_FUNC_LINKUP || func == (int)VENET_FUNC_LINKDOWN)
 		cs->up = func == (int)VENET_FUNC_LINKUP;
 	LIST_FOREACH(shm, &conn->shms, next)
-	if (shm->id == VENET_QUEUE_TX)
+	if (shm->id == (cs->poll != 0 ? VBUS_VENET_BLOCK_POLL_TX : VENET_QUEUE_TX))
 		break;
 	if (func >= 0 || !cs->up || shm == NULL || shm->va == NULL)
 		return false;
+	if (cs->poll != 0)
+		return venet_poll_discard(shm);
 	if (vbus_ioq_south_attach(
 		    &r.q, shm->va, shm->len, VENET_RING_MAX, shm->cursor, VBUS_IOQ_RESUME) != 0)
 		return false;
@@ -490,7 +518,7 @@ venet_signal_op(struct vbus_conn *conn, struct vbus_shm *shm)
 	if (shm->id == VBUS_VENET_BLOCK_EVENTQ) {
 		vbus_signal_take(&r->sig);
 		venet_event_flush(v);
-	} else if (shm->id == VENET_QUEUE_TX && v->published &&
+	} else if (shm->id == venet_block_tx(v) && v->published &&
 		   atomic_load_explicit(&v->rx.armed, memory_order_relaxed)) {
 		/* Taken before the woken thread looks at the ring; what comes after it is a new
 		 * signal.

@@ -108,6 +108,10 @@ venet_flush_rx(struct vbus_venet *v)
 	uint32_t done = 0;
 	uint32_t i;
 
+	if (venet_polls(v)) {
+		venet_poll_flush(&v->poll[VENET_POLL_RX]);
+		return;
+	}
 	/* One lap at most: north may post new ones meanwhile. No signal (section 5). */
 	while (done < q->count) {
 		uint32_t n = RTE_MIN(VENET_BURST, q->count - done);
@@ -144,6 +148,41 @@ index_busy(const struct venet_ring *r, uint32_t *head)
 	return *head != tail || vbus_peer_load8(&r->q.inuse_peer->full) != 0;
 }
 
+/** Frames wait in north's transmit ring. */
+static bool
+frames_wait(const struct vbus_venet *v)
+{
+	uint32_t head;
+
+	if (venet_polls(v))
+		return vbus_poll_south_is_ready(&v->poll[VENET_POLL_TX], 0);
+	return index_busy(&v->ring[VENET_QUEUE_TX], &head);
+}
+
+/**
+ * Might north sleep over frames? An ioq says how far north is. A poll ring does not: there it is enough
+ * that frames went up since the last look, and the price is a wake-up too many now and then.
+ */
+static bool
+frames_unseen(struct vbus_venet *v)
+{
+	uint32_t head;
+	bool busy, unseen;
+
+	if (venet_polls(v)) {
+		head = vbus_peer_load32(&v->poll[VENET_POLL_RX].cur->inuse_head);
+		busy = true;
+		unseen = head != v->seen_head;
+	} else {
+		busy = index_busy(&v->ring[VENET_QUEUE_RX], &head);
+		unseen = busy && head == v->seen_head;
+	}
+	unseen = unseen && v->seen_busy;
+	v->seen_busy = busy;
+	v->seen_head = head;
+	return unseen;
+}
+
 static void
 wake_receiver(struct vbus_venet *v)
 {
@@ -157,8 +196,6 @@ wake_receiver(struct vbus_venet *v)
 static bool
 look_at(struct vbus_venet *v)
 {
-	uint32_t head;
-	bool busy;
 	bool active = v->event_held;
 
 	venet_event_flush(v);
@@ -166,18 +203,16 @@ look_at(struct vbus_venet *v)
 		return active;
 	if (atomic_load_explicit(&v->rx.armed, memory_order_relaxed)) {
 		active = true;
-		if (index_busy(&v->ring[VENET_QUEUE_TX], &head))
+		if (frames_wait(v))
 			wake_receiver(v);
 	}
-	busy = index_busy(&v->ring[VENET_QUEUE_RX], &head);
 	/* Inject from here and from a burst at once can deliver twice; that does no harm. */
-	if (busy && v->seen_busy && head == v->seen_head) {
-		if (venet_signal(&v->ring[VENET_QUEUE_RX]))
+	if (frames_unseen(v)) {
+		active = true;
+		if (venet_signal(&v->ring[venet_block_rx(v)]))
 			v->nb_reinjects++;
 	}
-	v->seen_busy = busy;
-	v->seen_head = head;
-	return active || busy;
+	return active || (v->seen_busy && !venet_polls(v));
 }
 
 static void
@@ -220,8 +255,7 @@ venet_look_del(struct vbus_venet *v)
 void
 venet_look_armed(struct vbus_venet *v)
 {
-	const struct venet_ring *r = &v->ring[VENET_QUEUE_TX];
-	uint32_t head;
+	const struct venet_ring *r = &v->ring[venet_block_tx(v)];
 
 	/* Partner: the fence of vbus_venet_rx_intr_enable(). */
 	atomic_thread_fence(memory_order_seq_cst);
@@ -229,6 +263,6 @@ venet_look_armed(struct vbus_venet *v)
 		return;
 	if (r->shm != NULL && vbus_signal_enable(&r->sig))
 		vbus_signal_take(&r->sig);
-	if (index_busy(r, &head))
+	if (frames_wait(v))
 		wake_receiver(v);
 }

@@ -7,7 +7,7 @@
 /**
  * @file
  * Inside of the venet class: what its control part (venet.c, venet_event.c, venet_look.c) and its
- * burst functions (venet_rx*.c, venet_tx*.c) share.
+ * burst functions (venet_rx*.c, venet_tx*.c, venet_poll*.c) share.
  *
  * The control side publishes a *path*, everything that a burst needs, through an atomic pointer in
  * each queue. While it is published nobody changes it. To change anything, the control side
@@ -32,12 +32,14 @@
 #include <rte_prefetch.h>
 
 #include <vbus/venet.h>
+#include <vbus/venet_poll.h>
 
 #include "vbus_compat.h"
 #include "vbus_core.h"
 #include "vbus_ioq_south.h"
 #include "vbus_log.h"
 #include "vbus_offload.h"
+#include "vbus_poll.h"
 #include "vbus_signal.h"
 #include "vbus_venet.h"
 
@@ -47,7 +49,7 @@
 #define VENET_FRAME_MIN 14u    /**< an Ethernet header */
 
 /** Blocks, by their numbers on the wire (vbus_venet.h). */
-#define VENET_NB_BLOCKS 7u
+#define VENET_NB_BLOCKS 9u
 
 struct venet_rxq;
 struct venet_txq;
@@ -75,13 +77,19 @@ struct venet_path {
 	/* rx: from north's transmit ring */
 	venet_rx_fn rx_burst;
 	struct rte_mempool *mp;
-	uint32_t mp_room;   /**< bytes of a frame in one mbuf */
-	uint32_t rx_accept; /**< VBUS_VENET_RX_* */
+	uint32_t mp_room;		  /**< bytes of a frame in one mbuf */
+	uint32_t rx_accept;		  /**< VBUS_VENET_RX_* */
+	struct vbus_poll_south poll_from; /**< from_north then has the signal alone */
+	uint64_t mbuf_init;		  /**< rearm_data of a received mbuf */
+	uint32_t poll_max; /**< longest frame that goes straight into a raw mbuf; 0: none does */
+	uint32_t sg;	   /**< VENET_CAP_* of group SG */
+	bool poll;
 	struct venet_ring from_north;
 	struct venet_pool sg_pool; /**< PMTD; base NULL: sg descriptors lie anywhere */
 	/* tx: to north's receive ring */
 	venet_tx_fn tx_burst;
 	uint32_t l4ro; /**< VENET_CAP_* of group L4RO */
+	struct vbus_poll_south poll_to;
 	struct venet_ring to_north;
 	struct venet_pool l4ro_pool;
 	struct venet_ring pages;
@@ -106,6 +114,7 @@ struct venet_frame {
 struct venet_rx_gso {
 	bool active;
 	uint32_t nb_pieces;
+	uint32_t nb_desc; /**< of a poll ring that the frame takes */
 	uint32_t len;
 	uint32_t left; /**< segments that may still come: a bound, not a promise */
 	struct vbus_gso g;
@@ -119,7 +128,8 @@ struct venet_rxq {
 	VBUS_CACHE_ALIGNED atomic_bool armed; /**< wants rx_wake */
 	struct vbus_memcache mc;	      /**< reset by the control side while unpublished */
 	struct vbus_memcache mc_sg;	      /**< descriptors and data lie apart */
-	struct vbus_venet_rx_stats stats;     /**< plain adds here, relaxed loads elsewhere */
+	bool poll_skip; /**< the rest of a frame with too many pieces is passed; reset likewise */
+	struct vbus_venet_rx_stats stats; /**< plain adds here, relaxed loads elsewhere */
 	struct venet_rx_gso gso;
 } VBUS_CACHE_ALIGNED;
 
@@ -136,8 +146,9 @@ struct venet_conn_state {
 	uint32_t layout;	/**< VENET_STATE_LAYOUT */
 	uint32_t up;		/**< LINKUP was called */
 	uint32_t sg, evq, l4ro; /**< granted bits */
+	uint32_t poll;		/**< likewise */
 };
-#define VENET_STATE_LAYOUT 1u
+#define VENET_STATE_LAYOUT 2u
 _Static_assert(sizeof(struct venet_conn_state) <= VBUS_CONN_STATE_SIZE, "fits the link's state");
 
 /** The device. Everything but the queues: control lock. */
@@ -160,6 +171,7 @@ struct vbus_venet {
 	struct venet_conn_state *cs;
 	struct vbus_shm *block[VENET_NB_BLOCKS];
 	struct venet_ring ring[VENET_NB_BLOCKS]; /**< of the blocks that are rings */
+	struct vbus_poll_south poll[2];		 /**< by kind; their signals are in ring[] */
 	bool mapped;				 /**< every block lies in memory */
 	bool faulted;
 	bool published;
@@ -186,6 +198,25 @@ venet_has_ring(const struct vbus_venet *v, uint32_t id)
 	return v->block[id] != NULL && v->ring[id].q.head_peer != NULL;
 }
 
+/** The ring for pollers was agreed on. */
+static inline bool
+venet_polls(const struct vbus_venet *v)
+{
+	return (v->cs->poll & VENET_CAP_POLL_RING) != 0;
+}
+
+/** The blocks of the receive and of the transmit ring in use. */
+static inline uint32_t
+venet_block_rx(const struct vbus_venet *v)
+{
+	return venet_polls(v) ? VBUS_VENET_BLOCK_POLL_RX : VENET_QUEUE_RX;
+}
+static inline uint32_t
+venet_block_tx(const struct vbus_venet *v)
+{
+	return venet_polls(v) ? VBUS_VENET_BLOCK_POLL_TX : VENET_QUEUE_TX;
+}
+
 /** Carrier for north: the path is open. */
 static inline bool
 venet_carrier(const struct vbus_venet *v)
@@ -203,6 +234,16 @@ venet_signal(const struct venet_ring *r)
 	return true;
 }
 
+/** Bind to a poll ring's block. @return 0, -EINVAL (logged) */
+int venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how);
+/** The path's part for poll rings. */
+void venet_poll_path(const struct vbus_venet *v, struct venet_path *p);
+/** POLLQUERY. */
+int venet_poll_query(const struct vbus_venet *v, void *data, uint32_t len, uint32_t *out);
+/** FLUSHRX on a poll ring. */
+void venet_poll_flush(const struct vbus_poll_south *q);
+/** Discard what lies in a poll ring whose device is gone (section 7.15). @return there was something */
+bool venet_poll_discard(struct vbus_shm *shm);
 /** Say the carrier to north, when it asked for it; held back while the event ring is full. */
 void venet_event_linkstate(struct vbus_venet *v);
 /** Try again. */
@@ -229,6 +270,20 @@ uint16_t venet_tx_linear(
 	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
 uint16_t venet_tx_l4ro(
 	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+
+uint16_t venet_poll_rx(
+	struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t venet_poll_tx(
+	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+
+/** The same for a poller's ring: a peer that polls costs one load and no fence (section 12.4). */
+static inline bool
+venet_poll_signal(const struct venet_ring *r)
+{
+	if (likely(r->shm == NULL || vbus_peer_load8(&r->sig.remote_peer->enabled) == 0))
+		return false;
+	return venet_signal(r);
+}
 
 /** Mbufs of a receive burst: taken from the pool in bulk, handed out one by one. */
 struct venet_rx_out {
@@ -278,6 +333,25 @@ int venet_read(struct venet_reader *r, void *dst, uint32_t len);
  */
 int venet_rx_gather(struct venet_rxq *q, const struct venet_path *p, struct venet_rx_out *out,
 	const struct venet_piece *piece, uint32_t nb_pieces, uint32_t len);
+#define VENET_SG_PIECES 256u /**< fragments of the frames of one burst, in all */
+
+/** Frames of one burst, found and looked at. */
+struct venet_rx_frames {
+	struct venet_frame f[VENET_BURST];
+	uint8_t bad[VENET_BURST]; /**< VENET_SG_* */
+	struct venet_piece piece[VENET_SG_PIECES];
+};
+/** What can be wrong with one. */
+enum {
+	VENET_SG_GOOD,
+	VENET_SG_BAD_ADDR,
+	VENET_SG_BAD_LEN,
+	VENET_SG_BAD
+};
+
+/** Copy @p n of them into mbufs. @return how many are done with (q->gso.active: one more has begun) */
+uint32_t venet_rx_take(struct venet_rxq *q, const struct venet_path *p,
+	const struct venet_rx_frames *b, uint32_t n, struct venet_rx_out *out);
 /** Start to cut a frame into mbufs (q->gso). @return 0, -EINVAL, -EFAULT */
 int venet_rx_gso_start(
 	struct venet_rxq *q, const struct venet_path *p, const struct venet_frame *f);
@@ -295,6 +369,33 @@ struct venet_tx_slots {
 	uint32_t max_iov[VENET_BURST];	       /**< L4RO */
 	uint32_t nb, used;
 };
+
+/** What the buffers of a burst are. */
+enum venet_tx_mode {
+	VENET_TX_LINEAR,
+	VENET_TX_L4RO,
+	VENET_TX_POLL,
+};
+
+/** Frames to a poll ring one by one, whatever they are. */
+uint16_t venet_tx_poll_any(
+	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+/** The poll ring's buffers as slots. */
+void venet_poll_slots(const struct venet_path *p, struct venet_tx_slots *s, uint32_t nb);
+void venet_poll_push(const struct venet_path *p, const struct venet_tx_slots *s);
+/** The slot at s->used has a frame with requests. */
+void venet_poll_meta(
+	const struct venet_path *p, struct venet_tx_slots *s, const struct vbus_offload *o);
+/**
+ * A frame larger than the slot: over several of them. @return 0: it is in slots, of which all but the
+ * last are in `used`; -EAGAIN: push, peek and try again; -ENOBUFS: not enough buffers now; -ENOSPC: too
+ * many of them; -EFAULT: a bad buffer
+ */
+int venet_poll_frame(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s,
+	const struct rte_mbuf *m, const struct vbus_offload_plan *plan);
+/** Write @p len bytes at @p at of the list of pieces, which is long enough. @return 0, -EFAULT */
+int venet_scatter(struct venet_txq *q, const struct venet_path *p, const struct venet_piece *piece,
+	uint32_t nb, uint32_t at, const uint8_t *src, uint32_t len);
 
 /** Copy a frame into one contiguous place. @return bytes copied, at most @p len */
 uint32_t venet_copy_chain(uint8_t *dst, const struct rte_mbuf *m, uint32_t off, uint32_t len);

@@ -253,6 +253,8 @@ vbus_venet_rx_count(struct vbus_venet *v, uint16_t queue)
 
 	if (p == NULL || queue != 0)
 		return 0;
+	if (p->poll)
+		return vbus_poll_south_count(&p->poll_from, p->poll_from.r.mask + 1);
 	return vbus_ioq_south_consume_count(&p->from_north.q, p->from_north.q.count);
 }
 
@@ -274,7 +276,8 @@ vbus_venet_rx_intr_enable(struct vbus_venet *v, uint16_t queue)
 	/* What came in before the switch is in the ring: it is looked at after enable's fence. */
 	if (p->from_north.shm != NULL && vbus_signal_enable(&p->from_north.sig))
 		vbus_signal_take(&p->from_north.sig);
-	return vbus_ioq_south_consume_is_ready(&p->from_north.q, 0);
+	return p->poll ? vbus_poll_south_is_ready(&p->poll_from, 0)
+		       : vbus_ioq_south_consume_is_ready(&p->from_north.q, 0);
 }
 
 void

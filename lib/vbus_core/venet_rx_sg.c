@@ -13,23 +13,11 @@
 
 #include "venet_internal.h"
 
-#define SG_PIECES 256u /* fragments of the frames of one burst, in all */
-
-/** The frames of one burst. */
+/** The entries of one burst. */
 struct sg_burst {
 	struct vbus_ioq_entry e[VENET_BURST];
 	const uint8_t *sg_peer[VENET_BURST]; /* NULL: not in one piece here, or no such place */
-	struct venet_frame f[VENET_BURST];
-	uint8_t bad[VENET_BURST];
-	struct venet_piece piece[SG_PIECES];
-};
-
-/** What can be wrong with a descriptor. */
-enum {
-	SG_GOOD,
-	SG_BAD_ADDR,
-	SG_BAD_LEN,
-	SG_BAD
+	struct venet_rx_frames frames;
 };
 
 _Static_assert(sizeof(struct venet_sg) == VENET_SG_IOV_OFFSET, "iovs follow the head");
@@ -80,7 +68,7 @@ copy_descriptor(struct venet_rxq *q, const struct venet_path *p, const struct sg
 	return vbus_memview_copy_in(p->view, &q->mc_sg, dst, b->e[i].ptr + off, len);
 }
 
-/** Translate the fragments of frame i. @return SG_*; the sum of their lengths is the frame's. */
+/** Translate the fragments of frame i. @return VENET_SG_*; the sum of their lengths is the frame's. */
 static __rte_always_inline int
 check_pieces(struct venet_rxq *q, const struct venet_path *p, struct venet_frame *f,
 	struct venet_piece *piece, const struct venet_iov *iov, uint32_t count)
@@ -99,7 +87,7 @@ check_pieces(struct venet_rxq *q, const struct venet_path *p, struct venet_frame
 		n++;
 	}
 	if (sum != f->len)
-		return SG_BAD;
+		return VENET_SG_BAD;
 	/* Only now: the lengths are bounded by the largest frame. */
 	for (i = 0; i < n; i++) {
 		piece[i].ptr_peer = vbus_memview_ptr(p->view, &q->mc, piece[i].iova, piece[i].len);
@@ -107,7 +95,7 @@ check_pieces(struct venet_rxq *q, const struct venet_path *p, struct venet_frame
 	}
 	f->piece = piece;
 	f->nb_pieces = n;
-	return SG_GOOD;
+	return VENET_SG_GOOD;
 }
 
 static __rte_always_inline int
@@ -119,21 +107,21 @@ read_descriptor(struct venet_rxq *q, const struct venet_path *p, struct sg_burst
 		struct venet_sg sg;
 		struct venet_iov iov[VENET_IOV_MAX];
 	} c;
-	struct venet_frame *f = &b->f[i];
+	struct venet_frame *f = &b->frames.f[i];
 
 	f->nb_pieces = 0;
 	if (unlikely(b->e[i].len < VENET_SG_SIZE(1)))
-		return SG_BAD;
+		return VENET_SG_BAD;
 	if (unlikely(copy_descriptor(q, p, b, i, &c, 0, VENET_SG_SIZE(1)) < 0))
-		return SG_BAD_ADDR;
+		return VENET_SG_BAD_ADDR;
 	if (unlikely(c.sg.count == 0 || c.sg.count > VENET_IOV_MAX ||
 		     VENET_SG_SIZE(c.sg.count) > b->e[i].len))
-		return SG_BAD;
+		return VENET_SG_BAD;
 	if (c.sg.count > 1 && unlikely(copy_descriptor(q, p, b, i, &c.iov[1], VENET_SG_SIZE(1),
 					       (c.sg.count - 1) * (uint32_t)sizeof(c.iov[0])) < 0))
-		return SG_BAD_ADDR;
+		return VENET_SG_BAD_ADDR;
 	if (unlikely(c.sg.len - VENET_FRAME_MIN > VENET_FRAME_MAX_VLAN - VENET_FRAME_MIN))
-		return SG_BAD_LEN;
+		return VENET_SG_BAD_LEN;
 	f->len = c.sg.len;
 	f->o.flags = c.sg.flags;
 	f->o.csum_start = c.sg.csum.start;
@@ -151,9 +139,9 @@ read_descriptors(struct venet_rxq *q, const struct venet_path *p, struct sg_burs
 	uint32_t used = 0;
 	uint32_t i;
 
-	for (i = 0; i < n && used + VENET_IOV_MAX <= SG_PIECES; i++) {
-		b->bad[i] = (uint8_t)read_descriptor(q, p, b, i, &b->piece[used]);
-		used += b->f[i].nb_pieces;
+	for (i = 0; i < n && used + VENET_IOV_MAX <= VENET_SG_PIECES; i++) {
+		b->frames.bad[i] = (uint8_t)read_descriptor(q, p, b, i, &b->frames.piece[used]);
+		used += b->frames.f[i].nb_pieces;
 	}
 	return i;
 }
@@ -212,9 +200,9 @@ copy_frame(struct venet_rxq *q, const struct venet_path *p, struct venet_rx_out 
 static void
 count_bad(struct venet_rxq *q, int why)
 {
-	q->stats.drop_sg += why == SG_BAD;
-	q->stats.drop_addr += why == SG_BAD_ADDR;
-	q->stats.drop_len += why == SG_BAD_LEN;
+	q->stats.drop_sg += why == VENET_SG_BAD;
+	q->stats.drop_addr += why == VENET_SG_BAD_ADDR;
+	q->stats.drop_len += why == VENET_SG_BAD_LEN;
 }
 
 /** Must this frame be cut for the polling side? */
@@ -224,16 +212,15 @@ wants_gso(const struct venet_path *p, const struct venet_frame *f)
 	return f->o.flags & VENET_SG_FLAG_GSO && !(p->rx_accept & VBUS_VENET_RX_LRO);
 }
 
-/** @return entries that are done with */
-static uint32_t
-take_frames(struct venet_rxq *q, const struct venet_path *p, struct sg_burst *b, uint32_t n,
-	struct venet_rx_out *out)
+uint32_t
+venet_rx_take(struct venet_rxq *q, const struct venet_path *p, const struct venet_rx_frames *b,
+	uint32_t n, struct venet_rx_out *out)
 {
 	uint32_t i;
 	int ret;
 
 	for (i = 0; i < n; i++) {
-		if (unlikely(b->bad[i] != SG_GOOD)) {
+		if (unlikely(b->bad[i] != VENET_SG_GOOD)) {
 			count_bad(q, b->bad[i]);
 			continue;
 		}
@@ -283,7 +270,7 @@ venet_rx_sg(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **p
 		find_descriptors(q, p, &b, n);
 		n = read_descriptors(q, p, &b, n);
 		venet_rx_refill(p->mp, &out, (uint16_t)n);
-		n = take_frames(q, p, &b, n, &out);
+		n = venet_rx_take(q, p, &b.frames, n, &out);
 		vbus_ioq_south_consume_pop(&p->from_north.q, n);
 		done += n;
 	}

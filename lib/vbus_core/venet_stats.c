@@ -53,6 +53,7 @@ vbus_venet_info(const struct vbus_venet *v, struct vbus_venet_info *info)
 	info->sg_bits = v->cs->sg;
 	info->l4ro_bits = v->cs->l4ro;
 	info->eventq_bits = v->cs->evq;
+	info->poll = venet_polls(v);
 	info->sg = (v->cs->sg & VENET_CAP_SG) != 0;
 	info->tso4 = (v->cs->sg & VENET_CAP_TSO4) != 0;
 	info->tso6 = (v->cs->sg & VENET_CAP_TSO6) != 0;
@@ -61,6 +62,10 @@ vbus_venet_info(const struct vbus_venet *v, struct vbus_venet_info *info)
 	info->linkstate = (v->cs->evq & VENET_CAP_EVQ_LINKSTATE) != 0;
 	info->rx_ring_size = v->ring[VENET_QUEUE_RX].q.count;
 	info->tx_ring_size = v->ring[VENET_QUEUE_TX].q.count;
+	if (info->poll && v->poll[VENET_POLL_RX].cur != NULL)
+		info->rx_ring_size = v->poll[VENET_POLL_RX].r.mask + 1;
+	if (info->poll && v->poll[VENET_POLL_TX].cur != NULL)
+		info->tx_ring_size = v->poll[VENET_POLL_TX].r.mask + 1;
 	info->page_ring_size = v->ring[VBUS_VENET_BLOCK_PAGES].q.count;
 	info->event_ring_size = v->ring[VBUS_VENET_BLOCK_EVENTQ].q.count;
 }
@@ -92,6 +97,7 @@ tel_state(struct rte_tel_data *d, const struct vbus_venet *v)
 	vbus_tel_dict_uint(d, "capabilities_sg", info.sg_bits);
 	vbus_tel_dict_uint(d, "capabilities_eventq", info.eventq_bits);
 	vbus_tel_dict_uint(d, "capabilities_l4ro", info.l4ro_bits);
+	rte_tel_data_add_dict_string(d, "rings", info.poll ? "poll" : "v2");
 	vbus_tel_dict_uint(d, "north_receive_ring_entries", info.rx_ring_size);
 	vbus_tel_dict_uint(d, "north_transmit_ring_entries", info.tx_ring_size);
 	vbus_tel_dict_uint(d, "page_ring_entries", info.page_ring_size);

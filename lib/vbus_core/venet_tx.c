@@ -6,8 +6,9 @@
  * Frames to north: into the buffers of its receive ring, copied once (doc/abi.md sections 4, 5, 7).
  *
  * Runs on the polling thread of the tx queue, which owns struct venet_txq but for the path pointer.
- * Nothing here locks, waits or takes memory. One body, made twice: for linear buffers and for sg
- * descriptors (L4RO); what only the latter need is in venet_tx_sg.c.
+ * Nothing here locks, waits or takes memory. One body, made three times: for linear
+ * buffers, for sg descriptors (L4RO; what only they need is in venet_tx_sg.c), and for what is not plain
+ * on a poll ring (venet_poll_tx.c).
  *
  * An mbuf may be shared with another port (a flooded frame), so it is only read: checksums that
  * north does not complete are computed from the mbuf and put into the copy, segments are cut while
@@ -23,13 +24,16 @@
 /** Look for up to @p nb free buffers; those used before have been pushed. */
 static __rte_always_inline void
 slots_peek(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s, uint32_t nb,
-	bool l4ro)
+	enum venet_tx_mode mode)
 {
 	uint32_t i;
 
 	s->used = 0;
-	s->nb = vbus_ioq_south_produce_peek(&p->to_north.q, s->e, RTE_MIN(nb, VENET_BURST));
-	if (l4ro)
+	if (mode == VENET_TX_POLL)
+		venet_poll_slots(p, s, RTE_MIN(nb, VENET_BURST));
+	else
+		s->nb = vbus_ioq_south_produce_peek(&p->to_north.q, s->e, RTE_MIN(nb, VENET_BURST));
+	if (mode == VENET_TX_L4RO)
 		venet_l4ro_slots(q, p, s);
 	for (i = 0; i < s->nb; i++) {
 		/* The frame that it meets is not known yet: as much as any frame needs. */
@@ -44,21 +48,23 @@ slots_peek(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slot
 }
 
 static __rte_always_inline void
-slots_push(const struct venet_path *p, struct venet_tx_slots *s, bool l4ro)
+slots_push(const struct venet_path *p, struct venet_tx_slots *s, enum venet_tx_mode mode)
 {
-	if (l4ro)
+	if (mode == VENET_TX_L4RO)
 		vbus_ioq_south_produce_push_keep(&p->to_north.q, s->used);
+	else if (mode == VENET_TX_POLL)
+		venet_poll_push(p, s);
 	else
 		vbus_ioq_south_produce_push(&p->to_north.q, s->e, s->used);
 }
 
 /** The slot at s->used goes back to north with nothing in it. */
 static void
-slot_return(struct venet_tx_slots *s, bool l4ro)
+slot_return(struct venet_tx_slots *s, enum venet_tx_mode mode)
 {
 	static const struct vbus_offload none;
 
-	if (!l4ro)
+	if (mode != VENET_TX_L4RO)
 		s->e[s->used].len = 0;
 	else if (s->sg_peer[s->used] != NULL)
 		venet_l4ro_commit(s, 0, &none);
@@ -66,15 +72,17 @@ slot_return(struct venet_tx_slots *s, bool l4ro)
 }
 
 static __rte_always_inline void
-slot_commit(struct venet_txq *q, struct venet_tx_slots *s, uint32_t len,
-	const struct vbus_offload *o, bool l4ro)
+slot_commit(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s, uint32_t len,
+	const struct vbus_offload *o, enum venet_tx_mode mode)
 {
 	static const struct vbus_offload none;
 
-	if (l4ro)
+	if (mode == VENET_TX_L4RO)
 		venet_l4ro_commit(s, len, o != NULL ? o : &none);
 	else
 		s->e[s->used].len = len;
+	if (mode == VENET_TX_POLL && o != NULL && o->flags != 0)
+		venet_poll_meta(p, s, o);
 	s->used++;
 	q->stats.packets++;
 	q->stats.bytes += len;
@@ -82,18 +90,18 @@ slot_commit(struct venet_txq *q, struct venet_tx_slots *s, uint32_t len,
 
 /** Is the slot at s->used one that frames can go to? If not it is handed back, the frame dropped. */
 static __rte_always_inline bool
-slot_usable(struct venet_txq *q, struct venet_tx_slots *s, uint32_t len, bool l4ro)
+slot_usable(struct venet_txq *q, struct venet_tx_slots *s, uint32_t len, enum venet_tx_mode mode)
 {
-	if (l4ro && unlikely(s->sg_peer[s->used] == NULL)) {
+	if (mode == VENET_TX_L4RO && unlikely(s->sg_peer[s->used] == NULL)) {
 		q->stats.drop_sg++;
-		slot_return(s, l4ro);
+		slot_return(s, mode);
 		return false;
 	}
 	if (likely(s->e[s->used].len >= len))
 		return true;
 	q->stats.drop_room++;
 	if (s->e[s->used].len < TX_SLOT_ROOM_MIN)
-		slot_return(s, l4ro);
+		slot_return(s, mode);
 	return false;
 }
 
@@ -143,13 +151,13 @@ copy_out_slow(struct venet_txq *q, const struct venet_path *p, uint64_t iova,
 /** Put one frame into the slot at s->used, which is there. Sent or dropped, and counted. */
 static __rte_always_inline void
 put_frame(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s,
-	const struct rte_mbuf *m, const struct vbus_offload_plan *plan, bool l4ro)
+	const struct rte_mbuf *m, const struct vbus_offload_plan *plan, enum venet_tx_mode mode)
 {
 	const uint32_t len = m->pkt_len;
 	uint8_t *dst = s->dst_peer[s->used];
 	int ret = 0;
 
-	if (!slot_usable(q, s, len, l4ro))
+	if (!slot_usable(q, s, len, mode))
 		return;
 	if (unlikely(dst == NULL)) {
 		ret = copy_out_slow(q, p, s->e[s->used].ptr, m, plan);
@@ -165,10 +173,10 @@ put_frame(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots
 			venet_patch(dst, len, plan);
 	}
 	if (likely(ret == 0)) {
-		slot_commit(q, s, len, plan != NULL ? &plan->o : NULL, l4ro);
+		slot_commit(q, p, s, len, plan != NULL ? &plan->o : NULL, mode);
 	} else if (ret == -EFAULT) {
 		q->stats.drop_addr++;
-		slot_return(s, l4ro);
+		slot_return(s, mode);
 	} else {
 		q->stats.drop_len++;
 	}
@@ -205,33 +213,42 @@ copy_segment_slow(struct venet_txq *q, const struct venet_path *p, uint64_t iova
 /** One segment of a TSO frame into the slot at s->used. */
 static void
 put_segment(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s,
-	struct vbus_gso *g, const struct rte_mbuf *m, bool l4ro)
+	struct vbus_gso *g, const struct rte_mbuf *m, enum venet_tx_mode mode)
 {
 	const uint32_t n = vbus_gso_next_len(g);
 	const uint32_t len = g->hdr_len + n;
 	uint8_t *dst = s->dst_peer[s->used];
 
-	if (!slot_usable(q, s, len, l4ro)) {
+	if (!slot_usable(q, s, len, mode)) {
 		g->done += n;
 		return;
 	}
 	if (unlikely(dst == NULL)) {
 		if (copy_segment_slow(q, p, s->e[s->used].ptr, g, m, n) < 0) {
 			q->stats.drop_addr++;
-			slot_return(s, l4ro);
+			slot_return(s, mode);
 			return;
 		}
 	} else {
 		venet_copy_chain(dst + g->hdr_len, m, g->hdr_len + g->done, n);
 		vbus_gso_emit(g, dst, rte_raw_cksum(dst + g->hdr_len, n));
 	}
-	slot_commit(q, s, len, NULL, l4ro);
+	slot_commit(q, p, s, len, NULL, mode);
+}
+
+/** Free buffers, of max that are looked at. */
+static uint32_t
+free_count(const struct venet_path *p, uint32_t max, enum venet_tx_mode mode)
+{
+	if (mode == VENET_TX_POLL)
+		return vbus_poll_south_count(&p->poll_to, RTE_MIN(max, p->poll_to.r.mask + 1));
+	return vbus_ioq_south_produce_count(&p->to_north.q, max);
 }
 
 /** Cut a TSO frame. @return 0: done with it; -ENOBUFS: not enough buffers now, nothing happened */
 static int
 put_tso(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s,
-	const struct rte_mbuf *m, const struct vbus_offload_plan *plan, bool l4ro)
+	const struct rte_mbuf *m, const struct vbus_offload_plan *plan, enum venet_tx_mode mode)
 {
 	uint8_t buf[VBUS_HDR_MAX];
 	const struct vbus_hdr *h = &plan->hdr;
@@ -246,22 +263,22 @@ put_tso(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *
 		return 0;
 	}
 	nb = vbus_gso_count(&g);
-	if (nb > p->to_north.q.count) {
+	if (nb > (mode == VENET_TX_POLL ? p->poll_to.r.mask + 1 : p->to_north.q.count)) {
 		q->stats.drop_offload++;
 		return 0;
 	}
 	/* All or nothing. Those used and not yet pushed are still ours and are counted too. */
-	if (vbus_ioq_south_produce_count(&p->to_north.q, s->used + nb) < s->used + nb)
+	if (free_count(p, s->used + nb, mode) < s->used + nb)
 		return -ENOBUFS;
 	q->stats.gso_done++;
 	while (!vbus_gso_done(&g)) {
 		if (s->used == s->nb) {
-			slots_push(p, s, l4ro);
-			slots_peek(q, p, s, nb, l4ro);
+			slots_push(p, s, mode);
+			slots_peek(q, p, s, nb, mode);
 			if (s->nb == 0)
 				break; /* north took a buffer back: its loss */
 		}
-		put_segment(q, p, s, &g, m, l4ro);
+		put_segment(q, p, s, &g, m, mode);
 	}
 	return 0;
 }
@@ -279,12 +296,29 @@ north_takes(const struct venet_path *p, const struct vbus_offload *o)
 	return (p->l4ro & need) == need;
 }
 
-/** A frame larger than the first iov of its slot. @return 0, -ENOBUFS as put_tso() */
+/** As venet_l4ro_frame(), for either mode that has frames of several pieces; and it pushes when it must. */
+static int
+large_frame(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s,
+	const struct rte_mbuf *m, const struct vbus_offload_plan *plan, enum venet_tx_mode mode)
+{
+	int ret;
+
+	if (mode == VENET_TX_L4RO)
+		return venet_l4ro_frame(q, p, s, m, plan);
+	ret = venet_poll_frame(q, p, s, m, plan);
+	if (ret != -EAGAIN)
+		return ret;
+	venet_poll_push(p, s);
+	slots_peek(q, p, s, VENET_BURST, VENET_TX_POLL);
+	return s->nb == 0 ? -ENOBUFS : venet_poll_frame(q, p, s, m, plan);
+}
+
+/** A frame larger than its slot. @return 0, -ENOBUFS as put_tso() */
 static int
 put_large(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s,
-	const struct rte_mbuf *m, const struct vbus_offload_plan *plan)
+	const struct rte_mbuf *m, const struct vbus_offload_plan *plan, enum venet_tx_mode mode)
 {
-	int ret = venet_l4ro_frame(q, p, s, m, plan);
+	int ret = large_frame(q, p, s, m, plan, mode);
 
 	if (ret == 0) {
 		s->used++;
@@ -293,16 +327,19 @@ put_large(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots
 		q->stats.multi_seg += m->nb_segs > 1;
 		return 0;
 	}
+	/* More buffers come. Pages may be fewer than that, for ever. */
+	if (ret == -ENOBUFS && mode == VENET_TX_POLL)
+		return ret;
 	/* North's pages do not suffice: small segments need none. */
 	if (ret != -EFAULT && plan->o.flags & VENET_SG_FLAG_GSO)
-		return put_tso(q, p, s, m, plan, true);
+		return put_tso(q, p, s, m, plan, mode);
 	if (ret == -ENOSPC) {
 		q->stats.drop_room++;
 	} else if (ret == -ENOBUFS) {
 		q->stats.drop_page++;
 	} else {
 		q->stats.drop_addr++;
-		slot_return(s, true);
+		slot_return(s, mode);
 	}
 	return 0;
 }
@@ -310,10 +347,10 @@ put_large(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots
 /** A frame with requests, or one that needs pages. @return 0: done with it; -ENOBUFS: call again */
 static __rte_noinline int
 put_special(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s,
-	const struct rte_mbuf *m, bool l4ro)
+	const struct rte_mbuf *m, enum venet_tx_mode mode)
 {
 	struct vbus_offload_plan plan;
-	bool pass = l4ro;
+	bool pass = mode == VENET_TX_POLL ? (p->l4ro & VENET_CAP_SG) != 0 : mode == VENET_TX_L4RO;
 	int ret = vbus_offload_plan_tx(m, pass, &plan);
 
 	if (ret == 0 && pass && plan.o.flags != 0 && !north_takes(p, &plan.o)) {
@@ -325,23 +362,25 @@ put_special(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slo
 		return 0;
 	}
 	if (!pass && plan.o.flags & VENET_SG_FLAG_GSO)
-		return put_tso(q, p, s, m, &plan, l4ro);
+		return put_tso(q, p, s, m, &plan, mode);
 	q->stats.csum_done += !pass && plan.nb_patches != 0;
-	if (l4ro && s->sg_peer[s->used] != NULL && m->pkt_len > s->e[s->used].len)
-		return put_large(q, p, s, m, &plan);
-	put_frame(q, p, s, m, &plan, l4ro);
+	if (m->pkt_len > s->e[s->used].len &&
+		((mode == VENET_TX_L4RO && s->sg_peer[s->used] != NULL) ||
+			(mode == VENET_TX_POLL && p->l4ro & VENET_CAP_SG)))
+		return put_large(q, p, s, m, &plan, mode);
+	put_frame(q, p, s, m, &plan, mode);
 	return 0;
 }
 
 static __rte_always_inline uint16_t
 tx_burst(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb,
-	bool l4ro)
+	enum venet_tx_mode mode)
 {
 	struct venet_tx_slots s;
 	bool starved = false;
 	uint16_t i;
 
-	slots_peek(q, p, &s, nb, l4ro);
+	slots_peek(q, p, &s, nb, mode);
 	for (i = 0; i < nb; i++) {
 		const struct rte_mbuf *m = pkts[i];
 
@@ -352,30 +391,31 @@ tx_burst(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts
 		}
 		if (unlikely(s.used == s.nb)) {
 			/* Segments took more than one buffer each, or there are no more. */
-			slots_push(p, &s, l4ro);
-			slots_peek(q, p, &s, nb - i, l4ro);
+			slots_push(p, &s, mode);
+			slots_peek(q, p, &s, nb - i, mode);
 			if (s.nb == 0) {
 				starved = true;
 				break;
 			}
 		}
 		if (unlikely((m->ol_flags & VBUS_OFFLOAD_TX_FLAGS) != 0 ||
-			     (l4ro && m->pkt_len > s.e[s.used].len))) {
-			if (put_special(q, p, &s, m, l4ro) < 0) {
+			     (mode != VENET_TX_LINEAR && m->pkt_len > s.e[s.used].len))) {
+			if (put_special(q, p, &s, m, mode) < 0) {
 				starved = true;
 				break;
 			}
 		} else {
-			put_frame(q, p, &s, m, NULL, l4ro);
+			put_frame(q, p, &s, m, NULL, mode);
 		}
 	}
-	slots_push(p, &s, l4ro);
+	slots_push(p, &s, mode);
 	q->stats.bursts++;
 	q->stats.ring_full += starved;
 	/* Once per burst, and also when a frame found no buffer: a driver of old swallows signals
 	 * (section 7.1). Suppressed by the signal itself while one is pending.
 	 */
-	q->stats.signals += venet_signal(&p->to_north);
+	q->stats.signals += mode == VENET_TX_POLL ? venet_poll_signal(&p->to_north)
+						  : venet_signal(&p->to_north);
 	if (likely(i != 0))
 		rte_pktmbuf_free_bulk(pkts, i);
 	return i;
@@ -385,13 +425,20 @@ uint16_t
 venet_tx_linear(
 	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
 {
-	return tx_burst(q, p, pkts, nb, false);
+	return tx_burst(q, p, pkts, nb, VENET_TX_LINEAR);
 }
 
 uint16_t
 venet_tx_l4ro(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
 {
-	return tx_burst(q, p, pkts, nb, true);
+	return tx_burst(q, p, pkts, nb, VENET_TX_L4RO);
+}
+
+uint16_t
+venet_tx_poll_any(
+	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+{
+	return tx_burst(q, p, pkts, nb, VENET_TX_POLL);
 }
 
 uint16_t
@@ -412,5 +459,7 @@ vbus_venet_tx_free(struct vbus_venet *v, uint16_t queue)
 
 	if (p == NULL || queue != 0)
 		return 0;
+	if (p->poll)
+		return vbus_poll_south_count(&p->poll_to, p->poll_to.r.mask + 1);
 	return vbus_ioq_south_produce_count(&p->to_north.q, p->to_north.q.count);
 }

@@ -95,9 +95,8 @@ venet_write(const struct venet_path *p, struct vbus_memcache *mc, const struct v
 	return vbus_memview_copy_out(p->view, mc, piece->iova + off, src, len);
 }
 
-/** Write @p len bytes at @p at of the list of pieces, which is long enough. */
-static int
-scatter(struct venet_txq *q, const struct venet_path *p, const struct venet_piece *piece,
+int
+venet_scatter(struct venet_txq *q, const struct venet_path *p, const struct venet_piece *piece,
 	uint32_t nb, uint32_t at, const uint8_t *src, uint32_t len)
 {
 	uint32_t i;
@@ -177,12 +176,12 @@ venet_l4ro_frame(struct venet_txq *q, const struct venet_path *p, struct venet_t
 	for (seg = m; seg != NULL && ret == 0; seg = seg->next) {
 		if (seg->data_len == 0)
 			continue;
-		ret = scatter(q, p, piece, nb, off, rte_pktmbuf_mtod(seg, const uint8_t *),
+		ret = venet_scatter(q, p, piece, nb, off, rte_pktmbuf_mtod(seg, const uint8_t *),
 			seg->data_len);
 		off += seg->data_len;
 	}
 	for (i = 0; i < plan->nb_patches && ret == 0; i++)
-		ret = scatter(q, p, piece, nb, plan->patch[i].off,
+		ret = venet_scatter(q, p, piece, nb, plan->patch[i].off,
 			(const uint8_t *)&plan->patch[i].val, 2);
 	if (ret == 0 && off != m->pkt_len)
 		ret = -EFAULT;

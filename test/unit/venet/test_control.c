@@ -62,7 +62,9 @@ test_negcap(void)
 	CU_ASSERT_EQUAL(rig_negcap(&r, 2, 0x2f), 0xf);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 2, 0xe), 0);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 3, 0xffffffff), 0);
-	CU_ASSERT_EQUAL(rig_negcap(&r, 16, 0xffffffff), 0);
+	CU_ASSERT_EQUAL(rig_negcap(&r, 16, 0xffffffff), 1); /* POLLRING; the other bits are kept */
+	CU_ASSERT_EQUAL(rig_negcap(&r, 16, 0), 0);
+	CU_ASSERT_EQUAL(rig_negcap(&r, 17, 0xffffffff), 0);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 0xffffffff, 1), 0);
 	CU_ASSERT_EQUAL(rig_call(&r, VENET_FUNC_NEGCAP, &c, 7), -EINVAL);
 	rig_share(&r, 8, 1514);

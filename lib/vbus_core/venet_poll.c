@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+
+/*
+ * The ring for pollers: its control part, and frames from north (doc/abi.md section 12, ADR-0015).
+ *
+ * The control part runs with the control lock held while no burst does. A burst runs on the polling
+ * thread of the rx queue. It knows plain frames: one descriptor, no requests, memory in one piece, an
+ * mbuf that holds it. The first one that is not plain ends that part, and the rest of the burst goes by
+ * frames (venet_rx_take()), as frames of sg descriptors do.
+ */
+
+#include "venet_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <rte_mempool.h>
+
+/** The eight bytes of an mbuf from data_off to port, written in one go. */
+typedef uint64_t __attribute__((may_alias)) rearm_t;
+
+/* ---- control ----------------------------------------------------------------------------------- */
+
+int
+venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
+{
+	const uint32_t kind = shm->id == VBUS_VENET_BLOCK_POLL_RX ? VENET_POLL_RX : VENET_POLL_TX;
+	struct vbus_poll_south *q = &v->poll[kind];
+	struct venet_ring *r = &v->ring[shm->id];
+	int ret;
+
+	memset(q, 0, sizeof(*q));
+	ret = vbus_poll_south_attach(q, shm->va, shm->len, kind, VENET_RING_MAX, shm->cursor, how);
+	if (ret < 0) {
+		VBUS_LOG(WARNING, "device %s: poll ring %u refused: %s", v->dev->name, shm->id,
+			vbus_ioq_refusal_name(q->refusal));
+		q->cur = NULL;
+		return ret;
+	}
+	if (!shm->has_signal)
+		return 0;
+	ret = vbus_signal_attach(&r->sig, shm->va + shm->signal_offset, VBUS_LOCALITY_SOUTH);
+	if (ret == 0 && shm->signal_offset == VENET_POLL_SIGNAL_OFFSET) {
+		r->shm = shm;
+		return 0;
+	}
+	q->cur = NULL;
+	return -EINVAL;
+}
+
+int
+venet_poll_query(const struct vbus_venet *v, void *data, uint32_t len, uint32_t *out)
+{
+	struct venet_poll_query qry;
+
+	if (!venet_polls(v) || len != sizeof(qry))
+		return -EINVAL;
+	memcpy(&qry, data, sizeof(qry));
+	if (qry.queue != 0)
+		return -EINVAL;
+	qry.rx_id = VBUS_VENET_BLOCK_POLL_RX;
+	qry.tx_id = VBUS_VENET_BLOCK_POLL_TX;
+	qry.count_max = VENET_RING_MAX;
+	memcpy(data, &qry, sizeof(qry));
+	*out = sizeof(qry);
+	return 0;
+}
+
+static uint64_t
+mbuf_init(void)
+{
+	struct rte_mbuf m = {
+		.data_off = RTE_PKTMBUF_HEADROOM, .nb_segs = 1, .port = RTE_MBUF_PORT_INVALID};
+
+	rte_mbuf_refcnt_set(&m, 1);
+	return *(rearm_t *)(void *)&m.rearm_data;
+}
+
+void
+venet_poll_path(const struct vbus_venet *v, struct venet_path *p)
+{
+	p->poll = true;
+	p->poll_from = v->poll[VENET_POLL_TX];
+	p->poll_to = v->poll[VENET_POLL_RX];
+	p->rx_burst = venet_poll_rx;
+	p->tx_burst = venet_poll_tx;
+	p->mbuf_init = mbuf_init();
+	/* Mbufs whose buffers lie elsewhere have flags of their own: not raw. */
+	if (v->mp != NULL &&
+		(rte_pktmbuf_priv_flags(v->mp) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF) == 0)
+		p->poll_max = RTE_MIN(p->mp_room, VENET_POLL_LEN_MAX);
+}
+
+void
+venet_poll_flush(const struct vbus_poll_south *q)
+{
+	const uint32_t empty = 0;
+	uint32_t i;
+
+	/* One lap at most: north may post new ones meanwhile. */
+	for (i = 0; i <= q->r.mask && vbus_poll_south_is_ready(q, 0); i++)
+		vbus_poll_south_complete(q, &empty, 1);
+}
+
+bool
+venet_poll_discard(struct vbus_shm *shm)
+{
+	struct vbus_poll_south q;
+	struct vbus_signal sig;
+	uint32_t n;
+
+	if (vbus_poll_south_attach(&q, shm->va, shm->len, VENET_POLL_TX, VENET_RING_MAX,
+		    shm->cursor, VBUS_IOQ_RESUME) != 0)
+		return false;
+	n = vbus_poll_south_count(&q, q.r.mask + 1);
+	if (n == 0)
+		return false;
+	vbus_poll_south_consume(&q, n);
+	if (shm->has_signal &&
+		vbus_signal_attach(&sig, shm->va + shm->signal_offset, VBUS_LOCALITY_SOUTH) == 0 &&
+		vbus_signal_inject(&sig))
+		vbus_shm_notify(shm);
+	return true;
+}
+
+/* ---- frames of any kind ------------------------------------------------------------------------ */
+
+/** 48 bits of requests. */
+static struct vbus_offload
+read_requests(uint64_t meta)
+{
+	return (struct vbus_offload){
+		.csum_start = (uint16_t)(meta >> VENET_POLL_META_CSUM_START_SHIFT),
+		.gso_size = (uint16_t)(meta >> VENET_POLL_META_GSO_SIZE_SHIFT),
+		.csum_offset = (uint8_t)(meta >> VENET_POLL_META_CSUM_OFFSET_SHIFT),
+		.flags = (meta >> VENET_POLL_META_FLAGS_SHIFT) & 7,
+		.gso_type = (meta >> VENET_POLL_META_GSO_TYPE_SHIFT) & 3,
+	};
+}
+
+/**
+ * Read the frame at @p pos into @p f and @p piece, not yet translated.
+ * @param[out] nb  its descriptors; 0: it is not all there
+ * @return VENET_SG_*
+ */
+static int
+read_frame(struct venet_rxq *q, const struct venet_path *p, uint32_t pos, struct venet_frame *f,
+	struct venet_piece *piece, uint32_t *nb)
+{
+	const struct vbus_poll *r = &p->poll_from.r;
+	uint64_t d = VENET_POLL_MORE;
+	uint32_t n = 0, k = 0, len = 0;
+	bool bad = false;
+
+	*nb = 0;
+	memset(&f->o, 0, sizeof(f->o));
+	while (d & VENET_POLL_MORE && k < VENET_IOV_MAX + 1) {
+		d = vbus_poll_load_desc(r, pos + k);
+		if (!vbus_poll_desc_is_ready(r, d, pos + k))
+			return VENET_SG_GOOD;
+		if (vbus_poll_len(d) != 0 && n < VENET_IOV_MAX) {
+			piece[n].iova = vbus_poll_addr(d);
+			piece[n].len = vbus_poll_len(d);
+			piece[n].ptr_peer = NULL;
+			len += piece[n++].len;
+		} else if (vbus_poll_len(d) == 0 && k == 0) {
+			f->o = read_requests(vbus_poll_addr(d));
+		} else {
+			bad = true;
+		}
+		k++;
+	}
+	/* Q: before the frame is read. Partner: the release fence of north's post. */
+	vbus_peer_fence_acquire();
+	*nb = k;
+	q->poll_skip = (d & VENET_POLL_MORE) != 0;
+	f->piece = piece;
+	f->nb_pieces = n;
+	f->len = len;
+	if (bad || q->poll_skip || (k > 1 && (p->sg & VENET_CAP_SG) == 0))
+		return VENET_SG_BAD;
+	if (len < VENET_FRAME_MIN || len > VENET_FRAME_MAX_VLAN)
+		return VENET_SG_BAD_LEN;
+	return VENET_SG_GOOD;
+}
+
+/** Find up to @p n frames and what they are. @return how many; nb_desc[] of each */
+static uint32_t
+read_frames(struct venet_rxq *q, const struct venet_path *p, struct venet_rx_frames *b,
+	uint32_t *nb_desc, uint32_t n)
+{
+	uint32_t pos = p->poll_from.cur->inuse_head;
+	uint32_t used = 0;
+	uint32_t i, k;
+
+	for (i = 0; i < n && used + VENET_IOV_MAX <= VENET_SG_PIECES && !q->poll_skip; i++) {
+		struct venet_piece *piece = &b->piece[used];
+
+		b->bad[i] = (uint8_t)read_frame(q, p, pos, &b->f[i], piece, &nb_desc[i]);
+		if (nb_desc[i] == 0)
+			break;
+		pos += nb_desc[i];
+		if (b->bad[i] != VENET_SG_GOOD)
+			continue;
+		used += b->f[i].nb_pieces;
+		for (k = 0; k < b->f[i].nb_pieces; k++)
+			piece[k].ptr_peer = vbus_memview_ptr(
+				p->view, &q->mc, piece[k].iova, piece[k].len);
+	}
+	return i;
+}
+
+/** Pass what is left of a frame that has too many pieces. @return false: it goes on */
+static bool
+skip_frame(struct venet_rxq *q, const struct venet_path *p)
+{
+	const struct vbus_poll *r = &p->poll_from.r;
+	const uint32_t pos = p->poll_from.cur->inuse_head;
+	uint32_t i;
+
+	for (i = 0; i < VENET_BURST && q->poll_skip; i++) {
+		uint64_t d = vbus_poll_load_desc(r, pos + i);
+
+		if (!vbus_poll_desc_is_ready(r, d, pos + i))
+			break;
+		q->poll_skip = (d & VENET_POLL_MORE) != 0;
+	}
+	vbus_poll_south_consume(&p->poll_from, i);
+	return !q->poll_skip;
+}
+
+static __rte_noinline uint16_t
+rx_any(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+{
+	struct venet_rx_out out = {.pkts = pkts, .nb = nb};
+	uint32_t nb_desc[VENET_BURST];
+	struct venet_rx_frames b;
+	uint32_t done = 0;
+	uint32_t i, n;
+
+	if (q->poll_skip && !skip_frame(q, p))
+		return 0;
+	if (q->gso.active) {
+		/* The frame at the ring's head; it goes back when its last segment is out. */
+		if (!venet_rx_gso_run(q, p, &out))
+			goto out;
+		vbus_poll_south_consume(&p->poll_from, q->gso.nb_desc);
+	}
+	n = read_frames(q, p, &b, nb_desc, (uint32_t)(nb - out.used));
+	if (n != 0) {
+		venet_rx_refill(p->mp, &out, (uint16_t)n);
+		n = venet_rx_take(q, p, &b, n, &out);
+		if (q->gso.active)
+			q->gso.nb_desc = nb_desc[n];
+		for (i = 0; i < n; i++)
+			done += nb_desc[i];
+		vbus_poll_south_consume(&p->poll_from, done);
+	}
+	q->stats.signals += venet_poll_signal(&p->from_north);
+out:
+	q->stats.packets += out.used;
+	q->stats.bursts += out.used != 0;
+	if (out.used != out.have)
+		rte_pktmbuf_free_bulk(pkts + out.used, (unsigned int)(out.have - out.used));
+	return out.used;
+}
+
+/* ---- plain frames ------------------------------------------------------------------------------ */
+
+/** What a look ahead has found. */
+struct plain {
+	uint32_t nb;   /* plain frames */
+	bool stranger; /* and then one that is not */
+	const uint8_t *src_peer[VENET_BURST];
+	uint16_t len[VENET_BURST];
+};
+
+static __rte_always_inline void
+look_ahead(struct venet_rxq *q, const struct venet_path *p, struct plain *f, uint32_t n)
+{
+	const struct vbus_poll *r = &p->poll_from.r;
+	const uint32_t pos = p->poll_from.cur->inuse_head;
+	const uint32_t span = p->poll_max - VENET_FRAME_MIN;
+	uint32_t i;
+
+	f->stranger = false;
+	for (i = 0; i < n; i++) {
+		const uint64_t d = vbus_poll_load_desc(r, pos + i);
+		const uint32_t len = vbus_poll_len_more(d);
+
+		if (unlikely(!vbus_poll_desc_is_ready(r, d, pos + i)))
+			break;
+		f->src_peer[i] = NULL;
+		if (likely(len - VENET_FRAME_MIN <= span))
+			f->src_peer[i] = vbus_memview_ptr(p->view, &q->mc, vbus_poll_addr(d), len);
+		if (unlikely(f->src_peer[i] == NULL)) {
+			f->stranger = true;
+			break;
+		}
+		rte_prefetch0(f->src_peer[i]);
+		f->len[i] = (uint16_t)len;
+	}
+	f->nb = i;
+	/* Q: before the frames are read. Partner: the release fence of vbus_poll_north_post(). */
+	vbus_peer_fence_acquire();
+}
+
+uint16_t
+venet_poll_rx(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+{
+	struct plain f;
+	uint64_t bytes = 0;
+	uint32_t i;
+
+	if (unlikely(p->poll_max == 0 || q->gso.active || q->poll_skip))
+		return rx_any(q, p, pkts, nb);
+	look_ahead(q, p, &f, nb);
+	if (f.nb == 0)
+		return unlikely(f.stranger) ? rx_any(q, p, pkts, nb) : 0;
+	if (unlikely(rte_mempool_get_bulk(p->mp, (void **)pkts, f.nb) != 0))
+		return rx_any(q, p, pkts, nb); /* there may be some */
+	for (i = 0; i < f.nb; i++) {
+		struct rte_mbuf *m = pkts[i];
+		const uint32_t len = f.len[i];
+
+		/* What the pool left in the other fields is right already. */
+		*(rearm_t *)(void *)&m->rearm_data = p->mbuf_init;
+		m->ol_flags = 0;
+		m->packet_type = 0;
+		m->pkt_len = len;
+		m->data_len = (uint16_t)len;
+		rte_memcpy(rte_pktmbuf_mtod(m, void *), f.src_peer[i], len);
+		bytes += len;
+	}
+	q->stats.packets += f.nb;
+	q->stats.bytes += bytes;
+	q->stats.bursts++;
+	vbus_poll_south_consume(&p->poll_from, f.nb);
+	q->stats.signals += venet_poll_signal(&p->from_north);
+	if (unlikely(f.stranger))
+		return (uint16_t)(f.nb + rx_any(q, p, pkts + f.nb, (uint16_t)(nb - f.nb)));
+	return (uint16_t)f.nb;
+}
