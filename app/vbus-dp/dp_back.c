@@ -73,6 +73,12 @@ err:
 	return NULL;
 }
 
+int
+dp_back_break(struct dp_back *back)
+{
+	return back != NULL && back->serial != NULL ? dp_serial_break(back->serial) : -EOPNOTSUPP;
+}
+
 void
 dp_back_unmake(struct dp_back *back)
 {

@@ -23,6 +23,8 @@ struct dp_back *dp_back_make(
 	const struct dp_device_conf *d, struct vbus_device **dev, char *err, size_t err_size);
 /** It is on no bus any more. The device goes too. NULL is ignored. */
 void dp_back_unmake(struct dp_back *back);
+/** Send north a break. NULL is ignored. @return 0, -ENOTCONN: north is not there, -EOPNOTSUPP: no serial port */
+int dp_back_break(struct dp_back *back);
 
 struct dp_serial;
 struct dp_block;
@@ -30,6 +32,8 @@ struct dp_block;
 struct dp_serial *dp_serial_make(
 	const struct dp_device_conf *d, struct vbus_device *dev, char *err, size_t err_size);
 void dp_serial_unmake(struct dp_serial *s);
+/** A break for north; several that it has not taken are one. @return 0, -ENOTCONN: it is not there */
+int dp_serial_break(struct dp_serial *s);
 /** Open what is behind the disk, and make the device. */
 struct dp_block *dp_block_make(
 	const struct dp_device_conf *d, struct vbus_device **dev, char *err, size_t err_size);

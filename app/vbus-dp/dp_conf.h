@@ -80,6 +80,7 @@ struct dp_device_conf {
 	char listen[DP_PATH_SIZE]; /**< socket */
 	char file[DP_FILE_SIZE];
 	bool stdio;
+	bool hold; /**< with nobody attached output waits */
 	bool readonly;
 	uint32_t scrollback; /**< bytes kept for who attaches late: DP_SCROLLBACK */
 	uint32_t sector;     /**< 512, bytes */

@@ -101,6 +101,12 @@ dp_conf_back_stdio(void *obj, const char *value, char *err, size_t err_size)
 }
 
 int
+dp_conf_back_hold(void *obj, const char *value, char *err, size_t err_size)
+{
+	return take_bool(value, &((struct dp_device_conf *)obj)->hold, err, err_size);
+}
+
+int
 dp_conf_back_scrollback(void *obj, const char *value, char *err, size_t err_size)
 {
 	uint64_t n;
@@ -201,6 +207,7 @@ dp_conf_back_check(const struct dp_device_conf *d, char *err, size_t err_size)
 		      : d->listen[0] != '\0'	       ? "listen"
 		      : d->stdio		       ? "stdio"
 		      : d->scrollback != DP_SCROLLBACK ? "scrollback"
+		      : d->hold			       ? "hold"
 						       : NULL;
 	if (key == NULL && !block)
 		key = d->memory != 0				       ? "memory"
@@ -222,6 +229,6 @@ dp_conf_back_differs(const struct dp_device_conf *a, const struct dp_device_conf
 {
 	return strcmp(a->pty, b->pty) != 0 || strcmp(a->listen, b->listen) != 0 ||
 	       strcmp(a->file, b->file) != 0 || a->stdio != b->stdio ||
-	       a->scrollback != b->scrollback || a->memory != b->memory ||
+	       a->scrollback != b->scrollback || a->hold != b->hold || a->memory != b->memory ||
 	       a->readonly != b->readonly || a->sector != b->sector;
 }

@@ -16,6 +16,7 @@ int dp_conf_back_pty(void *obj, const char *value, char *err, size_t err_size);
 int dp_conf_back_listen(void *obj, const char *value, char *err, size_t err_size);
 int dp_conf_back_file(void *obj, const char *value, char *err, size_t err_size);
 int dp_conf_back_stdio(void *obj, const char *value, char *err, size_t err_size);
+int dp_conf_back_hold(void *obj, const char *value, char *err, size_t err_size);
 int dp_conf_back_scrollback(void *obj, const char *value, char *err, size_t err_size);
 int dp_conf_back_memory(void *obj, const char *value, char *err, size_t err_size);
 int dp_conf_back_readonly(void *obj, const char *value, char *err, size_t err_size);

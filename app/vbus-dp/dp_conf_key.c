@@ -376,6 +376,7 @@ static const struct dp_key device_keys[] = {
 	{"file", false, dp_conf_back_file},
 	{"stdio", false, dp_conf_back_stdio},
 	{"scrollback", false, dp_conf_back_scrollback},
+	{"hold", false, dp_conf_back_hold},
 	{"memory", false, dp_conf_back_memory},
 	{"readonly", false, dp_conf_back_readonly},
 	{"sector", false, dp_conf_back_sector},

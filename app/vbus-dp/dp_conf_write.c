@@ -65,6 +65,8 @@ write_back(FILE *out, const struct dp_device_conf *d)
 		fputs("\tstdio = true\n", out);
 	if (d->scrollback != DP_SCROLLBACK)
 		fprintf(out, "\tscrollback = %u\n", d->scrollback);
+	if (d->hold)
+		fputs("\thold = true\n", out);
 	if (d->memory != 0)
 		fprintf(out, "\tmemory = %llu\n", (unsigned long long)d->memory);
 	if (d->readonly)

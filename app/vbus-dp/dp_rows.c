@@ -80,11 +80,16 @@ static void
 fill_device(struct dp_row *r, struct vbus_device *dev)
 {
 	struct vbus_venet *v = vbus_venet_of(dev);
+	struct vbus_serial *s = vbus_serial_of(dev);
 
 	r->known = true;
 	r->open = dev->conn != NULL;
 	r->fault = dev->fault;
 	r->nb_faults = dev->nb_faults;
+	if (s != NULL) {
+		r->is_serial = true;
+		vbus_serial_stats(s, &r->serial);
+	}
 	if (v == NULL)
 		return;
 	r->is_venet = true;

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vbus_serial.h"
 #include "vbus_venet.h"
 
 #include "dp_conf.h"
@@ -31,6 +32,8 @@ struct dp_row {
 	bool open, link;
 	const char *fault; /**< NULL: healthy */
 	uint64_t nb_faults;
+	bool is_serial;
+	struct vbus_serial_stats serial;
 	bool is_venet; /**< all below is known */
 	struct rte_ether_addr mac;
 	uint16_t mtu;

@@ -162,7 +162,7 @@ dp_rpc_key_type(const char *key, bool list)
 {
 	static const char *const numbers[] = {
 		"mtu", "queues", "ageing", "size", "idle", "scrollback", "memory", "sector"};
-	static const char *const booleans[] = {"stdio", "readonly"};
+	static const char *const booleans[] = {"stdio", "hold", "readonly"};
 	size_t i;
 
 	if (list)

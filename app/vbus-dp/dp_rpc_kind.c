@@ -47,6 +47,7 @@ static const struct dp_rpc_field device_fields[] = {
 	FIELD(dp_device_conf, "file", file),
 	FIELD(dp_device_conf, "stdio", stdio),
 	FIELD(dp_device_conf, "scrollback", scrollback),
+	FIELD(dp_device_conf, "hold", hold),
 	FIELD(dp_device_conf, "memory", memory),
 	FIELD(dp_device_conf, "readonly", readonly),
 	FIELD(dp_device_conf, "sector", sector),

@@ -62,6 +62,14 @@ device_detach(const json_t *params, struct dp_rpc_error *e)
 	return dp_rpc_done(e, dp_device_detach(dp_rpc_str(params, "name"), err, sizeof(err)), err);
 }
 
+static json_t *
+device_break(const json_t *params, struct dp_rpc_error *e)
+{
+	char err[DP_ERR_SIZE] = "";
+
+	return dp_rpc_done(e, dp_device_break(dp_rpc_str(params, "name"), err, sizeof(err)), err);
+}
+
 /* ---- what there is ----------------------------------------------------------------------------- */
 
 static json_t *
@@ -135,6 +143,13 @@ stats_object(const struct dp_row *r)
 		part = json_object();
 		VBUS_VENET_TX_STATS(PUT)
 		dp_rpc_put(o, "tx", part);
+	}
+	if (r->is_serial) {
+		const struct vbus_serial_stats *from = &r->serial;
+
+		part = json_object();
+		VBUS_SERIAL_STATS(PUT)
+		dp_rpc_put(o, "serial", part);
 	}
 #undef PUT
 	return o;
@@ -221,6 +236,7 @@ const struct dp_rpc_method dp_rpc_methods_device[] = {
 	{"device.delete", device_delete, name_params, NULL, false},
 	{"device.attach", device_attach, attach_params, NULL, false},
 	{"device.detach", device_detach, name_params, NULL, false},
+	{"device.break", device_break, name_params, NULL, false},
 	{"device.list", device_list, list_params, NULL, false},
 	{"device.stats", device_stats, list_params, NULL, false},
 	{NULL, NULL, NULL, NULL, false},

@@ -11,6 +11,9 @@
  * attached. With nobody attached the ring keeps the last `scrollback` bytes, and who comes gets what
  * nobody has got yet. With somebody attached it fills up when they do not read, then north's entries
  * stay where they are: nothing is lost. Input is read only when north has taken what was read before.
+ *
+ * A byte leaves our ring when its reader has it: a file or pty when write() took it (a pty's bytes wait
+ * in the kernel for whoever opens it next), a socket's client when it has read it, see settle().
  */
 
 #include "dp_back.h"
@@ -19,6 +22,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -29,16 +33,19 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <linux/sockios.h>
+
 #include "dp_io.h"
 #include "dp_log.h"
 #include "vbus_core.h"
 #include "vbus_ctl.h"
+#include "vbus_log.h"
 #include "vbus_serial.h"
 
 DP_LOG_TYPE("serial");
 
 #define IN_SIZE 16384u
-#define CHUNK	4096u /* what a descriptor that blocks surely takes when it is writable */
+#define CHUNK	4096u /* what a descriptor that blocks surely takes, and most readers in one go */
 
 enum kind {
 	KIND_NONE, /* only remembered */
@@ -59,14 +66,19 @@ struct dp_serial {
 	int listen_fd;
 	bool attached;
 	bool told_attached;
-	bool in_over; /* nothing more to read from who is attached */
-	uint64_t nb_attached;
+	bool in_over;  /* nothing more to read from who is attached */
+	bool out_over; /* nor anybody to write to */
+	bool reset;    /* the client went, and had not read all that was sent */
+	bool hold;     /* output waits for somebody to attach */
+	atomic_bool break_wanted;
+	struct vbus_log_limit break_limit;
 	uint64_t nb_dropped; /* bytes that nobody was there for */
 	uint16_t rows, cols, told_rows, told_cols;
 	/* output, kept */
 	uint8_t *out;
 	uint32_t out_size, out_keep;
 	uint32_t out_at, out_len;
+	uint32_t sent; /* of out_len: a socket's client has not read them yet, as far as is known */
 	/* input, read and not taken yet */
 	uint32_t in_at, in_len;
 	uint8_t in[IN_SIZE];
@@ -100,7 +112,36 @@ attach(struct dp_serial *s)
 {
 	s->attached = true;
 	s->in_over = false;
-	s->nb_attached++;
+	s->out_over = false;
+	s->reset = false;
+}
+
+/*
+ * What a client has not read goes with it. So it gets a piece at a time, which stays in our ring until
+ * it is read. The kernel knows how much is unread, and a client that went and left something makes an
+ * error before that is forgotten. A client that had read a part of the piece leaves it to the next one
+ * as a whole: that part comes twice, nothing is missing.
+ *
+ * @return all that was sent is dealt with
+ */
+static bool
+settle(struct dp_serial *s)
+{
+	socklen_t len = sizeof(int);
+	int unread = 0, err = 0;
+
+	if (s->sent == 0)
+		return true;
+	/* While a reader's wake-up is on its way one more is counted. */
+	if (ioctl(s->out_fd, SIOCOUTQ, &unread) == 0 && unread > 1)
+		return false;
+	if (getsockopt(s->out_fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err != 0)
+		s->reset = true;
+	if (!s->reset)
+		out_drop(s, s->sent);
+	s->out_over |= s->reset;
+	s->sent = 0;
+	return true;
 }
 
 static void
@@ -109,6 +150,8 @@ detach(struct dp_serial *s)
 	s->attached = false;
 	if (s->kind != KIND_LISTEN)
 		return;
+	settle(s);
+	s->sent = 0;
 	close(s->in_fd); /* and out of the epoll set */
 	s->in_fd = -1;
 	s->out_fd = -1;
@@ -145,16 +188,29 @@ look_pty(struct dp_serial *s)
 	return true;
 }
 
+/* A client that has closed both ways is gone when all it sent is taken. */
+static bool
+client_gone(struct dp_serial *s)
+{
+	char c;
+
+	if (s->in_len != 0 || (poll_fd(s->in_fd, POLLOUT) & (POLLHUP | POLLERR)) == 0)
+		return false;
+	/* Nothing is read for a north that is not there. */
+	if (!s->in_over && !vbus_serial_up(s->port))
+		s->in_over = recv(s->in_fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+	return s->in_over;
+}
+
 static bool
 look_listen(struct dp_serial *s)
 {
 	int fd;
 
 	if (s->attached) {
-		if (!s->in_over || s->in_len != 0 ||
-			(poll_fd(s->in_fd, POLLOUT) & (POLLHUP | POLLERR)) == 0)
+		if (!client_gone(s))
 			return false;
-		detach(s); /* it has closed both ways, and all it sent is taken */
+		detach(s);
 		return true;
 	}
 	fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -172,6 +228,21 @@ look_listen(struct dp_serial *s)
 
 /* ---- bytes ------------------------------------------------------------------------------------- */
 
+/* A piece for the client. @return as write_out(), but that the ring keeps it for now */
+static ssize_t
+send_out(struct dp_serial *s)
+{
+	const uint32_t first = s->out_size - s->out_at;
+	const uint32_t len = s->out_len < CHUNK ? s->out_len : CHUNK;
+	struct iovec v[2] = {{s->out + s->out_at, len < first ? len : first},
+		{s->out, len < first ? 0 : len - first}};
+	const struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
+	ssize_t n = sendmsg(s->out_fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	s->sent = n > 0 ? (uint32_t)n : 0;
+	return n;
+}
+
 /* @return bytes, 0: not now, negative: who was attached is gone, or the file is full */
 static ssize_t
 write_out(struct dp_serial *s)
@@ -182,9 +253,7 @@ write_out(struct dp_serial *s)
 	ssize_t n;
 
 	if (s->kind == KIND_LISTEN) {
-		const struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
-
-		n = sendmsg(s->out_fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = send_out(s);
 	} else if (s->kind == KIND_STDIO) {
 		/* Its descriptors are others' too: they are not made non-blocking. */
 		if ((poll_fd(s->out_fd, POLLOUT) & POLLOUT) == 0)
@@ -198,32 +267,52 @@ write_out(struct dp_serial *s)
 	return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 }
 
-static bool
-output(struct dp_serial *s)
+/* None of our kinds can carry a break: counted (`output_breaks`), and said. */
+static void
+tell_break(struct dp_serial *s)
 {
-	bool busy = false;
-	ssize_t n;
+	uint32_t left_out;
+
+	if (!vbus_log_allowed(&s->break_limit, &left_out))
+		return;
+	DP_LOG(NOTICE, "device %s: the peer sent a break", s->name);
+	if (left_out != 0)
+		DP_LOG(NOTICE, "%u lines like this one were left out", left_out);
+}
+
+static bool
+take_output(struct dp_serial *s)
+{
+	uint32_t len;
+	bool brk;
 
 	/* Room for a whole entry must come: with nobody attached it is made. */
-	if (!s->attached && s->out_len > s->out_keep) {
+	if ((!s->attached || s->out_over) && !s->hold && s->sent == 0 && s->out_len > s->out_keep) {
 		s->nb_dropped += s->out_len - s->out_keep;
 		out_drop(s, s->out_len - s->out_keep);
 	}
-	if (s->out_size - s->out_len >= sizeof(s->entry)) {
-		bool brk;
-		uint32_t len = vbus_serial_read(s->port, s->entry, sizeof(s->entry), &brk);
+	if (s->out_size - s->out_len < sizeof(s->entry))
+		return false;
+	len = vbus_serial_read(s->port, s->entry, sizeof(s->entry), &brk);
+	if (brk)
+		tell_break(s);
+	out_put(s, s->entry, len);
+	return len != 0 || brk;
+}
 
-		/* A break has no meaning for any of our kinds. */
-		out_put(s, s->entry, len);
-		busy = len != 0 || brk;
-	}
-	if (!s->attached || s->out_len == 0)
+static bool
+output(struct dp_serial *s)
+{
+	bool busy = take_output(s);
+	ssize_t n;
+
+	if (!s->attached || s->out_over || !settle(s) || s->out_over || s->out_len == 0)
 		return busy;
 	n = write_out(s);
-	if (n > 0)
+	if (n > 0 && s->kind != KIND_LISTEN)
 		out_drop(s, (uint32_t)n);
 	else if (n < 0 && s->kind == KIND_LISTEN)
-		detach(s);
+		s->out_over = true; /* what it had sent before is still to be read */
 	else if (n < 0 && s->kind == KIND_FILE)
 		s->attached = false; /* full: the last bytes are kept, until a tick tries again */
 	return busy || n > 0;
@@ -245,18 +334,31 @@ read_in(struct dp_serial *s)
 	/* A pty whose other end is closed says EIO: look_pty() sees to that. */
 	if (s->kind != KIND_PTY && (n == 0 || (errno != EAGAIN && errno != EINTR)))
 		s->in_over = true;
+	s->reset |= n < 0 && errno == ECONNRESET;
+	return false;
+}
+
+/* Behind what was read from the host, and before what comes next. @return done */
+static bool
+give_break(struct dp_serial *s)
+{
+	if (s->in_len != 0 || !atomic_exchange(&s->break_wanted, false))
+		return false;
+	if (vbus_serial_break(s->port))
+		return true;
+	atomic_store(&s->break_wanted, true);
 	return false;
 }
 
 static bool
 input(struct dp_serial *s)
 {
-	bool busy = false;
+	bool busy = give_break(s);
 	uint32_t n;
 
 	if (s->in_len == 0 && s->attached && s->in_fd >= 0 && !s->in_over &&
 		vbus_serial_up(s->port))
-		busy = read_in(s);
+		busy |= read_in(s);
 	if (s->in_len == 0)
 		return busy;
 	n = vbus_serial_write(s->port, s->in + s->in_at, s->in_len);
@@ -307,7 +409,8 @@ serial_arm(struct dp_io *io)
 	/* Output that there is no room for waits for a descriptor, input for north. */
 	return ((there & VBUS_SERIAL_OUTPUT) != 0 &&
 		       s->out_size - s->out_len >= sizeof(s->entry)) ||
-	       ((there & VBUS_SERIAL_ROOM) != 0 && s->in_len != 0);
+	       ((there & VBUS_SERIAL_ROOM) != 0 &&
+		       (s->in_len != 0 || atomic_load(&s->break_wanted)));
 }
 
 static void
@@ -472,6 +575,7 @@ dp_serial_make(const struct dp_device_conf *d, struct vbus_device *dev, char *er
 	s->io.ops = &serial_ops;
 	s->port = vbus_serial_of(dev);
 	snprintf(s->name, sizeof(s->name), "%s", d->name);
+	s->hold = d->hold;
 	s->out_keep = d->scrollback;
 	s->out_size = d->scrollback + (uint32_t)sizeof(s->entry);
 	s->out = malloc(s->out_size);
@@ -500,6 +604,16 @@ err:
 	}
 	errno = -ret;
 	return NULL;
+}
+
+int
+dp_serial_break(struct dp_serial *s)
+{
+	if (!vbus_serial_up(s->port))
+		return -ENOTCONN;
+	atomic_store(&s->break_wanted, true);
+	dp_io_wake();
+	return 0;
 }
 
 void

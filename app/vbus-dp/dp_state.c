@@ -9,6 +9,7 @@
  * Threads: the one that runs dp_loop. Ownership: dp_state_run.c. ADR-0010.
  */
 
+#include "dp_back.h"
 #include "dp_state_internal.h"
 
 #include <errno.h>
@@ -177,6 +178,21 @@ dp_device_detach(const char *name, char *err, size_t err_size)
 		return dp_state_err(err, err_size, -EINVAL, "device %s: is on no bus", name);
 	dp_run_device_detach(d);
 	return 0;
+}
+
+int
+dp_device_break(const char *name, char *err, size_t err_size)
+{
+	const struct dp_device_conf *d = dp_conf_device(&dp_run, name);
+	int ret;
+
+	if (d == NULL)
+		return dp_state_err(err, err_size, -ENOENT, "device %.60s: there is none", name);
+	ret = dp_back_break(run_device(d)->back);
+	return ret == 0 ? 0
+			: dp_state_err(err, err_size, ret, "device %s: %s", name,
+				  ret == -ENOTCONN ? "its peer has not started it"
+						   : "is no serial port");
 }
 
 int

@@ -29,6 +29,8 @@ int dp_device_add(const struct dp_device_conf *d, char *err, size_t err_size);
 int dp_device_remove(const char *name, char *err, size_t err_size);
 int dp_device_attach(const char *name, const char *bus, char *err, size_t err_size);
 int dp_device_detach(const char *name, char *err, size_t err_size);
+/** Send its peer a break. EOPNOTSUPP: it is no serial port; ENOTCONN: nobody has started it. */
+int dp_device_break(const char *name, char *err, size_t err_size);
 int dp_switch_add(const struct dp_switch_conf *s, char *err, size_t err_size);
 /** EBUSY: devices are on it. Its uplinks are stopped. */
 int dp_switch_remove(const char *name, char *err, size_t err_size);

@@ -57,7 +57,7 @@ ctl_arg(json_t *params, const char *arg)
 	static const char *const numbers[] = {"mtu", "queues", "ageing", "size", "idle",
 		"scrollback", "memory", "sector", "offset", "limit", NULL};
 	static const char *const lists[] = {"devices", "ports", NULL};
-	static const char *const booleans[] = {"stdio", "readonly", NULL};
+	static const char *const booleans[] = {"stdio", "hold", "readonly", NULL};
 	const char *equals = strchr(arg, '='), *value = equals != NULL ? equals + 1 : NULL;
 	json_t *v;
 	char *key;

@@ -423,6 +423,9 @@ const struct ctl_command ctl_commands[] = {
 		by_name_and_keys, "device.set"},
 	{"device attach", "NAME BUS", "Put a device on a bus.\n", attach, "device.attach"},
 	{"device detach", "NAME", "Take a device off its bus.\n", by_name, "device.detach"},
+	{"device break", "NAME",
+		"Send a break to the peer of a serial device; 'console' has ~# for it.\n", by_name,
+		"device.break"},
 	{"device list", "[NAME] [bus=NAME] [switch=NAME]", "Show devices.\n", list, "device.list"},
 	{"device stats", "[NAME] [bus=NAME] [switch=NAME]",
 		"Show counters of devices and uplinks; of one: all counters.\n", stats,
@@ -462,8 +465,8 @@ const struct ctl_command ctl_commands[] = {
 		"    capture --list, capture --stop DEVICE: captures that somebody left running\n",
 		ctl_capture, NULL},
 	{"console", "BUS DEVICE",
-		"Attach this terminal to a serial device, where its pty or socket is; Ctrl-] "
-		"ends it.\n",
+		"Attach this terminal to a serial device, where its pty or socket is.\n"
+		"Ctrl-] ends it, and so does ~. after Enter; ~# sends a break, ~~ a tilde.\n",
 		ctl_console, NULL},
 	{"log set", "PATTERN LEVEL",
 		"Set the level of log types, e.g. 'vbus-dp.*' debug.\n"

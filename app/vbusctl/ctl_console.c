@@ -4,7 +4,9 @@
 
 /*
  * vbusctl console: the host's end of a serial device on this terminal. vbus-dp says where that end
- * is; the bytes do not pass through its control socket. Ctrl-] ends it, every other byte goes through.
+ * is; the bytes do not pass through its control socket, but a break does: neither pty nor socket has
+ * one. Ctrl-] ends it; a tilde that begins a line is an escape, as cu(1) has it. Every other byte goes
+ * through, and input that is no terminal as it is.
  */
 
 #include "ctl.h"
@@ -24,6 +26,14 @@
 
 #define ESCAPE	 0x1d /* Ctrl-] */
 #define QUIET_MS 500  /* after the end of an input that is no terminal */
+#define KEYS	 4096u
+
+struct session {
+	const char *device;
+	int fd;
+	bool is_pty, terminal;
+	bool line_begins, tilde; /* of what is typed */
+};
 
 static atomic_bool resized;
 
@@ -116,22 +126,91 @@ put(int fd, const char *bytes, size_t len)
 	return true;
 }
 
+/* What goes beside the bytes fails beside them: said, and the session goes on. */
+static void
+send_break(const char *device)
+{
+	json_decref(ctl_call("device.break", json_pack("{s:s}", "name", device)));
+}
+
+static void
+help(void)
+{
+	fputs("~?\r\n~.  end, as Ctrl-]\r\n~#  break (~B too)\r\n~~  a tilde\r\n", stderr);
+}
+
+/* The key after a tilde. @return bytes for the device, in @p out; -1: over */
+static int
+escape(struct session *s, char c, char *out)
+{
+	s->tilde = false;
+	s->line_begins = false;
+	switch (c) {
+	case '.':
+		return -1;
+	case '#':
+	case 'B':
+		send_break(s->device);
+		s->line_begins = true;
+		return 0;
+	case '?':
+		help();
+		s->line_begins = true;
+		return 0;
+	case '~':
+		out[0] = '~';
+		return 1;
+	default:
+		out[0] = '~';
+		out[1] = c;
+		s->line_begins = c == '\r' || c == '\n';
+		return 2;
+	}
+}
+
+/* What was typed. @return 1: go on; -1: over */
+static int
+type(struct session *s, const char *buf, size_t len)
+{
+	char out[2 * KEYS];
+	size_t nb = 0, i;
+
+	for (i = 0; i < len && buf[i] != ESCAPE; i++) {
+		int n;
+
+		if (s->tilde) {
+			/* A break goes behind what was typed before it. */
+			if (!put(s->fd, out, nb))
+				return -1;
+			nb = 0;
+			n = escape(s, buf[i], out);
+			if (n < 0)
+				return -1;
+			nb = (size_t)n;
+		} else if (s->line_begins && buf[i] == '~') {
+			s->tilde = true;
+		} else {
+			s->line_begins = buf[i] == '\r' || buf[i] == '\n';
+			out[nb++] = buf[i];
+		}
+	}
+	return put(s->fd, out, nb) && i == len ? 1 : -1;
+}
+
 /* From the keyboard. @return 1: go on; 0: end of the input; -1: over */
 static int
-keys(int fd, bool terminal)
+keys(struct session *s)
 {
-	char buf[4096];
+	char buf[KEYS];
 	ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
-	char *stop;
 
 	if (n < 0)
 		return errno == EINTR || errno == EAGAIN ? 1 : -1;
 	if (n == 0)
-		return terminal ? -1 : 0;
-	stop = terminal ? memchr(buf, ESCAPE, (size_t)n) : NULL;
-	if (!put(fd, buf, stop != NULL ? (size_t)(stop - buf) : (size_t)n))
-		return -1;
-	return stop != NULL ? -1 : 1;
+		return s->terminal ? -1 : 0;
+	if (s->terminal)
+		return type(s, buf, (size_t)n);
+	return put(s->fd, buf, (size_t)n) ? 1 : -1;
 }
 
 static void
@@ -144,30 +223,31 @@ pass_size(int fd)
 }
 
 static void
-bridge(int fd, bool is_pty, bool terminal)
+bridge(struct session *s)
 {
-	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
+	struct pollfd p[2] = {
+		{.fd = s->fd, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
 	char buf[4096];
 	int go = 1;
 
 	for (;;) {
 		int ret;
 
-		if (is_pty && terminal && atomic_exchange(&resized, false))
-			pass_size(fd);
+		if (s->is_pty && s->terminal && atomic_exchange(&resized, false))
+			pass_size(s->fd);
 		ret = poll(p, go == 1 ? 2 : 1, go == 1 ? -1 : QUIET_MS);
 		if (ret < 0 && errno == EINTR)
 			continue;
 		if (ret <= 0)
 			return;
 		if (p[0].revents != 0) {
-			ssize_t n = read(fd, buf, sizeof(buf));
+			ssize_t n = read(s->fd, buf, sizeof(buf));
 
 			if (n <= 0 || !put(STDOUT_FILENO, buf, (size_t)n))
 				return;
 		}
 		if (go == 1 && p[1].revents != 0)
-			go = keys(fd, terminal);
+			go = keys(s);
 		if (go < 0)
 			return;
 	}
@@ -178,30 +258,30 @@ ctl_console(const struct ctl_command *c, int argc, char **argv)
 {
 	const struct sigaction sa = {.sa_handler = on_winch};
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	struct session s = {.line_begins = true};
 	struct termios was, raw;
-	bool is_pty, terminal;
-	int fd;
 
 	if (argc != 2)
 		return ctl_usage(c, "needs BUS and DEVICE");
-	fd = open_device(argv[0], argv[1], &is_pty);
-	if (fd < 0)
+	s.device = argv[1];
+	s.fd = open_device(argv[0], argv[1], &s.is_pty);
+	if (s.fd < 0)
 		return ctl_status;
 	sigaction(SIGPIPE, &ignore, NULL); /* one that hangs up is an end, and no accident */
-	terminal = tcgetattr(STDIN_FILENO, &was) == 0;
-	if (terminal) {
-		fprintf(stderr, "%s: Ctrl-] ends\n", argv[1]);
+	s.terminal = tcgetattr(STDIN_FILENO, &was) == 0;
+	if (s.terminal) {
+		fprintf(stderr, "%s: Ctrl-] ends, ~? after Enter tells more\n", argv[1]);
 		sigaction(SIGWINCH, &sa, NULL);
 		atomic_store(&resized, true);
 		raw = was;
 		cfmakeraw(&raw);
 		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 	}
-	bridge(fd, is_pty, terminal);
-	if (terminal) {
+	bridge(&s);
+	if (s.terminal) {
 		tcsetattr(STDIN_FILENO, TCSANOW, &was);
 		fputc('\n', stderr);
 	}
-	close(fd);
+	close(s.fd);
 	return CTL_OK;
 }

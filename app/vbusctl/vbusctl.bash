@@ -33,7 +33,7 @@ _vbusctl_words()
 	bus | device | switch | config | lcore | log)
 		case "$one $two" in
 		'bus ') echo 'create delete set list' ;;
-		'device ') echo 'create delete set attach detach list stats' ;;
+		'device ') echo 'create delete set attach detach break list stats' ;;
 		'switch ') echo 'create delete set list fdb' ;;
 		'config ') echo 'get set' ;;
 		'config set') _vbusctl_keys config ;;

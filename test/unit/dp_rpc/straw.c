@@ -139,6 +139,12 @@ dp_device_detach(const char *name, char *err, size_t err_size)
 }
 
 int
+dp_device_break(const char *name, char *err, size_t err_size)
+{
+	return change(dp_conf_device(&straw_conf, name) == NULL ? -ENOENT : 0, err, err_size);
+}
+
+int
 dp_switch_add(const struct dp_switch_conf *s, char *err, size_t err_size)
 {
 	int ret = change(dp_conf_switch(&straw_conf, s->name) != NULL ? -EEXIST : 0, err, err_size);

@@ -358,6 +358,7 @@ test_operations(void)
 	CU_ASSERT_EQUAL(json_integer_value(json_object_get(one, "tx_bytes")), INT64_MAX);
 	json_decref(r);
 	done("device.detach", "{\"name\":\"web0\"}");
+	done("device.break", "{\"name\":\"web0\"}");
 	CU_ASSERT_STRING_EQUAL(d->bus, "");
 	/* Changes of what runs: the rest stays. */
 	done("device.set", "{\"name\":\"web0\",\"mtu\":1400,\"switch\":null}");

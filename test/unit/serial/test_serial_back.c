@@ -3,7 +3,8 @@
  *
  * Serial ports with vbus-dp's back ends and their thread; north is the rig's. Random bytes compare
  * equal through a socket and a pty, with readers that stall; who comes late gets the last bytes; what
- * hosts sent before they went arrives, however often they come and go.
+ * hosts sent before they went arrives, and what they had not read the next one reads, however often
+ * they come and go; breaks.
  */
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include "../core/cu_run.h"
 #include "../rng/kind_rig.h"
 #include "dp_back.h"
+#include "vbus_serial.h"
 
 #define ENTRIES 32u
 #define SLOT	4096u
@@ -34,6 +36,7 @@ static struct dp_back *back;
 static struct vbus_device *dev;
 static char dir[] = "serial-test-XXXXXX";
 static char path[64];
+static bool hold;
 
 static uint8_t
 next_byte(uint32_t *x)
@@ -54,6 +57,8 @@ up(const char *key, const char *value, const char *scrollback)
 	CU_ASSERT_EQUAL_FATAL(dp_device_conf_set(d, "class", "serial", err, sizeof(err)), 0);
 	CU_ASSERT_EQUAL_FATAL(dp_device_conf_set(d, key, value, err, sizeof(err)), 0);
 	CU_ASSERT_EQUAL_FATAL(dp_device_conf_set(d, "scrollback", scrollback, err, sizeof(err)), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		dp_device_conf_set(d, "hold", hold ? "true" : "false", err, sizeof(err)), 0);
 	CU_ASSERT_EQUAL_FATAL(dp_device_conf_check(d, err, sizeof(err)), 0);
 	back = dp_back_make(d, &dev, err, sizeof(err));
 	if (back == NULL)
@@ -313,6 +318,157 @@ test_reconnects(void)
 	down();
 }
 
+/* One that reads at most @p most bytes of what goes on and on, and goes. @return bytes right */
+static uint32_t
+visit(int fd, uint32_t most, uint32_t *wx, uint32_t *rx, uint32_t *sent, uint32_t total)
+{
+	static uint8_t chunk[3000], buf[65536];
+	static uint32_t at = sizeof(chunk);
+	uint64_t end = kind_ms() + 10000;
+	uint32_t got = 0, i;
+
+	if (*sent == 0)
+		at = sizeof(chunk);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (got < most && kind_ms() < end) {
+		ssize_t n;
+
+		if (*sent < total) {
+			if (at == sizeof(chunk)) {
+				for (i = 0; i < sizeof(chunk); i++)
+					chunk[i] = next_byte(wx);
+				at = 0;
+			}
+			i = north_write(chunk + at, (uint32_t)sizeof(chunk) - at);
+			at += i;
+			*sent += i;
+		}
+		n = read(fd, buf, sizeof(buf));
+		for (i = 0; n > 0 && i < (uint32_t)n; i++)
+			if (buf[i] != next_byte(rx))
+				CU_FAIL_FATAL("a byte is wrong, missing or twice there");
+		got += n > 0 ? (uint32_t)n : 0;
+	}
+	return got;
+}
+
+/* Hosts go while output is on its way to them: nothing is missing, nothing comes twice. */
+static void
+leave(const char *key)
+{
+	const uint32_t total = 600000; /* of 3000 each */
+	uint32_t wx = 11, rx = 11, sent = 0, got = 0, i;
+
+	hold = true;
+	up(key, path, "1000");
+	for (i = 0; i < 50 && got < total; i++) {
+		int fd = strcmp(key, "pty") == 0 ? open(path, O_RDWR | O_NOCTTY) : client();
+
+		got += visit(fd, i * 577 % 20000 + 1, &wx, &rx, &sent, total);
+		close(fd);
+	}
+	if (got < total) {
+		int fd = strcmp(key, "pty") == 0 ? open(path, O_RDWR | O_NOCTTY) : client();
+
+		got += visit(fd, total - got, &wx, &rx, &sent, total);
+		close(fd);
+	}
+	CU_ASSERT_EQUAL(got, total);
+	CU_ASSERT_EQUAL(sent, total);
+	down();
+	hold = false;
+}
+
+static void
+test_leave_socket(void)
+{
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	leave("listen");
+}
+
+static void
+test_leave_pty(void)
+{
+	snprintf(path, sizeof(path), "%s/tty", dir);
+	leave("pty");
+}
+
+/* A client that sends, does not read, and goes: what it sent arrives whatever its unread bytes do. */
+static void
+test_sends_and_goes(void)
+{
+	static uint8_t bytes[30000], got[SLOT];
+	uint64_t end = kind_ms() + 10000;
+	uint32_t x = 21, rx = 21, have = 0, wrong = 0, i, nb_out = 0;
+	int fd;
+
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = next_byte(&x);
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	up("listen", path, "65536");
+	fd = client();
+	CU_ASSERT(wait_carrier(VSERIAL_SOUTH_CARRIER));
+	while (nb_out < 20000 && kind_ms() < end)
+		nb_out += north_write(bytes, 5000);
+	CU_ASSERT_EQUAL(write(fd, bytes, sizeof(bytes)), (ssize_t)sizeof(bytes));
+	close(fd);
+	north_write(bytes, 5000); /* to nobody: an error that must not cost input */
+	while (have < sizeof(bytes) && kind_ms() < end) {
+		uint32_t n = north_read(got);
+
+		for (i = 0; i < n; i++)
+			wrong += got[i] != next_byte(&rx);
+		have += n;
+	}
+	CU_ASSERT_EQUAL(have, sizeof(bytes));
+	CU_ASSERT_EQUAL(wrong, 0);
+	CU_ASSERT(wait_carrier(0));
+	down();
+}
+
+/* A break for north behind what was typed; north's is counted. */
+static void
+test_break(void)
+{
+	struct vbus_ioq_entry e = {.len = VSERIAL_LEN_BREAK};
+	struct vbus_serial_stats st = {0};
+	uint64_t end = kind_ms() + 5000;
+	uint32_t bytes = 0, breaks = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	up("listen", path, "65536");
+	fd = client();
+	CU_ASSERT_EQUAL(write(fd, "abc", 3), 3);
+	while (vbus_ioq_north_ready_count(&in.q, 1) == 0 && kind_ms() < end)
+		usleep(1000);
+	CU_ASSERT_EQUAL(dp_back_break(back), 0);
+	while (breaks == 0 && kind_ms() < end) {
+		if (vbus_ioq_north_pop(&in.q, &e, 1) == 0)
+			continue;
+		bytes += (uint32_t)(e.len & VSERIAL_LEN_MASK);
+		if ((e.len & VSERIAL_LEN_BREAK) != 0) {
+			CU_ASSERT_EQUAL(bytes, 3);
+			breaks++;
+		}
+	}
+	CU_ASSERT_EQUAL(breaks, 1);
+	e = (struct vbus_ioq_entry){.len = VSERIAL_LEN_BREAK};
+	CU_ASSERT_EQUAL(vbus_ioq_north_push(&out.q, &e, 1), 1);
+	kick(&out);
+	while (st.out_breaks == 0 && kind_ms() < end)
+		vbus_serial_stats(vbus_serial_of(dev), &st);
+	CU_ASSERT_EQUAL(st.out_breaks, 1);
+	CU_ASSERT_EQUAL(st.in_breaks, 1);
+	close(fd);
+	vbus_ctl_lock();
+	CU_ASSERT_EQUAL(kind_call(&k, VSERIAL_FUNC_STOP, NULL, 0), 0);
+	vbus_ctl_unlock();
+	CU_ASSERT_EQUAL(dp_back_break(back), -ENOTCONN);
+	CU_ASSERT_EQUAL(dp_back_break(NULL), -EOPNOTSUPP);
+	down();
+}
+
 static void
 test_pty(void)
 {
@@ -373,7 +529,11 @@ main(void)
 		{"socket: random bytes both ways", test_socket},
 		{"socket: the last bytes for who comes late", test_late},
 		{"socket: 50 hosts come and go", test_reconnects},
+		{"socket: 50 hosts leave output behind", test_leave_socket},
+		{"socket: one sends, reads nothing and goes", test_sends_and_goes},
+		{"socket: break", test_break},
 		{"pty: random bytes, size, hang-up", test_pty},
+		{"pty: 50 hosts leave output behind", test_leave_pty},
 		{"file", test_file},
 		{NULL, NULL},
 	};
