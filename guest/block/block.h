@@ -58,7 +58,8 @@ struct vblk_queue {
 	bool live;	 /* rings are there */
 	bool broken;
 	struct vbus_ioq req, done;
-	struct vbus_shm *pool;
+	void *pool; /* a place per tag; shared anew by each session */
+	dma_addr_t pool_dma;
 	struct request **slot; /* per tag: what is out */
 	u32 nb_out;
 };

@@ -19,32 +19,6 @@
 
 static DEFINE_IDA(vblk_numbers);
 
-/* ---- sizes ---------------------------------------------------------------------------------- */
-
-static void vblk_look_work(struct work_struct *work)
-{
-	struct vblk *blk = container_of(to_delayed_work(work), struct vblk, look);
-	u64 capacity;
-	u32 flags;
-	int ret;
-
-	mutex_lock(&blk->mutex);
-	if (!blk->shared || blk->removing)
-		goto out;
-	ret = vblk_session_state(blk, &capacity, &flags);
-	if (ret == -EAGAIN)
-		schedule_delayed_work(&blk->look, VBLK_LOOK_AGAIN);
-	if (ret)
-		goto out;
-	capacity = round_down(capacity, blk->cfg.sector_size);
-	blk->cfg.capacity = capacity;
-	if (set_capacity_and_notify(blk->disk, capacity >> SECTOR_SHIFT))
-		dev_info(&blk->vdev->dev, "%s: %llu bytes\n", blk->disk->disk_name, capacity);
-	set_disk_ro(blk->disk, (blk->cfg.features | flags) & VBLOCK_F_READONLY);
-out:
-	mutex_unlock(&blk->mutex);
-}
-
 /* ---- recovery ------------------------------------------------------------------------------- */
 
 static void vblk_take_back(struct vblk *blk, bool again)
@@ -123,6 +97,44 @@ static void vblk_recover_work(struct work_struct *work)
 	mutex_unlock(&blk->mutex);
 }
 
+/* ---- what south says ------------------------------------------------------------------------ */
+
+/* The mutex is held. */
+static void vblk_resize(struct vblk *blk, u64 capacity, u32 flags)
+{
+	capacity = round_down(capacity, blk->cfg.sector_size);
+	blk->cfg.capacity = capacity;
+	if (set_capacity_and_notify(blk->disk, capacity >> SECTOR_SHIFT))
+		dev_info(&blk->vdev->dev, "%s: %llu bytes\n", blk->disk->disk_name, capacity);
+	set_disk_ro(blk->disk, (blk->cfg.features | flags) & VBLOCK_F_READONLY);
+}
+
+static void vblk_look_work(struct work_struct *work)
+{
+	struct vblk *blk = container_of(to_delayed_work(work), struct vblk, look);
+	u64 capacity;
+	u32 flags;
+	int ret;
+
+	mutex_lock(&blk->mutex);
+	if (!blk->shared)
+		goto out;
+	ret = vblk_session_state(blk, &capacity, &flags);
+	if (ret == -EAGAIN)
+		schedule_delayed_work(&blk->look, VBLK_LOOK_AGAIN);
+	if (ret)
+		goto out;
+	if (!(flags & VBLOCK_S_GONE)) {
+		if (!blk->removing)
+			vblk_resize(blk, capacity, flags);
+	} else if (blk->state == VBLK_UP && vblk_session_is_gone(blk)) {
+		/* Whoever waits for a request holds up the DEVDROP, in the scan for partitions. */
+		vblk_restart(blk, false);
+	}
+out:
+	mutex_unlock(&blk->mutex);
+}
+
 /* ---- the disk ------------------------------------------------------------------------------- */
 
 static const struct block_device_operations vblk_fops = {
@@ -176,24 +188,74 @@ static int vblk_make_set(struct vblk *blk)
 	return blk_mq_alloc_tag_set(set);
 }
 
+/* One piece each, for south maps it as one: where there is none of that size, fewer requests do. */
+static void vblk_free_pools(struct vblk *blk)
+{
+	const size_t len = (size_t)blk->cfg.depth * blk->slot_size;
+	u32 i;
+
+	for (i = 0; i < blk->cfg.nb_queues; i++) {
+		struct vblk_queue *q = &blk->queue[i];
+
+		if (q->pool)
+			vbus_dma_free(vblk_dma_dev(blk), len, q->pool, q->pool_dma);
+		q->pool = NULL;
+	}
+}
+
+static int vblk_try_pools(struct vblk *blk)
+{
+	const size_t len = (size_t)blk->cfg.depth * blk->slot_size;
+	u32 i;
+
+	for (i = 0; i < blk->cfg.nb_queues; i++) {
+		struct vblk_queue *q = &blk->queue[i];
+
+		q->pool = dma_alloc_attrs(vblk_dma_dev(blk), len, &q->pool_dma,
+					  GFP_KERNEL | __GFP_ZERO,
+					  DMA_ATTR_FORCE_CONTIGUOUS | DMA_ATTR_NO_WARN);
+		if (!q->pool) {
+			vblk_free_pools(blk);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static int vblk_make_pools(struct vblk *blk)
+{
+	int ret;
+
+	/* Whole cache lines: places of neighbours are written by other processors. */
+	blk->slot_size = ALIGN(VBLOCK_REQ_SIZE(blk->cfg.max_segs), 64);
+	while ((ret = vblk_try_pools(blk)) && blk->cfg.depth > VBLK_DEPTH_MIN)
+		blk->cfg.depth = max_t(u32, blk->cfg.depth / 2, VBLK_DEPTH_MIN);
+	return ret;
+}
+
 static void vblk_free_queues(struct vblk *blk)
 {
 	u32 i;
 
-	for (i = 0; blk->queue && i < blk->cfg.nb_queues; i++)
+	if (!blk->queue)
+		return;
+	vblk_free_pools(blk);
+	for (i = 0; i < blk->cfg.nb_queues; i++)
 		kvfree(blk->queue[i].slot);
 	kfree(blk->queue);
 }
 
 static int vblk_make_queues(struct vblk *blk)
 {
+	int ret;
 	u32 i;
 
-	/* Whole cache lines: places of neighbours are written by other processors. */
-	blk->slot_size = ALIGN(VBLOCK_REQ_SIZE(blk->cfg.max_segs), 64);
 	blk->queue = kcalloc(blk->cfg.nb_queues, sizeof(*blk->queue), GFP_KERNEL);
 	if (!blk->queue)
 		return -ENOMEM;
+	ret = vblk_make_pools(blk);
+	if (ret)
+		return ret;
 	for (i = 0; i < blk->cfg.nb_queues; i++) {
 		struct vblk_queue *q = &blk->queue[i];
 

@@ -150,7 +150,7 @@ static blk_status_t vblk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_m
 		return BLK_STS_IOERR;
 	if (WARN_ON_ONCE(rq->tag < 0 || (u32)rq->tag >= q->blk->cfg.depth))
 		return BLK_STS_IOERR;
-	wire = q->pool->addr + rq->tag * q->blk->slot_size;
+	wire = q->pool + rq->tag * q->blk->slot_size;
 	vrq->sgt.nents = 0;
 	status = vblk_fill(rq, wire);
 	if (status == BLK_STS_OK && (req_op(rq) == REQ_OP_READ || req_op(rq) == REQ_OP_WRITE))

@@ -5,7 +5,8 @@
  * A session with the device: open, CONFIG, share, START, and all the way back (doc/abi.md sections
  * 8 and 10). Process context; nobody issues requests meanwhile.
  *
- * Every session has rings of its own making, so that nothing of a broken one is left. After
+ * Every session has rings of its own making, so that nothing of a broken one is left. Pools are
+ * kept: one is dozens of pages in one piece, which a busy machine may not have a second time. After
  * DEVCLOSE south touches no buffer of a request; when south is gone already the calls fail and the
  * memory is ours all the same.
  */
@@ -134,6 +135,7 @@ static int vblk_session_share_state(struct vblk *blk)
 static int vblk_session_share_queue(struct vblk *blk, struct vblk_queue *q)
 {
 	const u32 n = blk->cfg.depth;
+	struct vbus_shm *pool;
 	int ret;
 
 	ret = vbus_ioq_create(&q->req, blk->vdev, VBLOCK_BLOCK_REQ(q->index), n, NULL, q);
@@ -148,8 +150,9 @@ static int vblk_session_share_queue(struct vblk *blk, struct vblk_queue *q)
 	ret = vbus_ioq_share(&q->done);
 	if (ret)
 		return ret;
-	q->pool = vbus_shm_alloc(blk->vdev, VBLOCK_BLOCK_POOL(q->index), n * blk->slot_size);
-	return IS_ERR(q->pool) ? PTR_ERR(q->pool) : vbus_shm_share(q->pool);
+	pool = vbus_shm_wrap(blk->vdev, VBLOCK_BLOCK_POOL(q->index), q->pool, q->pool_dma,
+			     n * blk->slot_size);
+	return IS_ERR(pool) ? PTR_ERR(pool) : vbus_shm_share(pool);
 }
 
 static int vblk_session_start(struct vblk *blk)

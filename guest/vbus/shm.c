@@ -12,26 +12,43 @@
 #include "shm.h"
 #include "vbus_drv.h"
 
-struct vbus_shm *vbus_shm_alloc_skewed(struct vbus_device *vdev, u32 id, u32 len, u32 skew)
+struct vbus_shm *vbus_shm_wrap(struct vbus_device *vdev, u32 id, void *addr, dma_addr_t dma,
+			       u32 len)
 {
 	struct vbus_shm *shm;
 
 	shm = kzalloc(sizeof(*shm), GFP_KERNEL);
 	if (!shm)
 		return ERR_PTR(-ENOMEM);
-	shm->mem_len = (size_t)len + skew;
-	shm->mem = vbus_dma_alloc(vdev->dma_dev, shm->mem_len, &shm->mem_dma);
-	if (!shm->mem) {
-		kfree(shm);
-		return ERR_PTR(-ENOMEM);
-	}
 	shm->vdev = vdev;
 	shm->id = id;
 	shm->len = len;
-	shm->addr = shm->mem + skew;
-	shm->dma = shm->mem_dma + skew;
+	shm->addr = addr;
+	shm->dma = dma;
 	shm->signal_offset = VBUS_PCI_SHM_NO_SIGNAL;
 	list_add_tail(&shm->node, &vdev->shms);
+	return shm;
+}
+EXPORT_SYMBOL_GPL(vbus_shm_wrap);
+
+struct vbus_shm *vbus_shm_alloc_skewed(struct vbus_device *vdev, u32 id, u32 len, u32 skew)
+{
+	const size_t mem_len = (size_t)len + skew;
+	struct vbus_shm *shm;
+	dma_addr_t dma;
+	void *mem;
+
+	mem = vbus_dma_alloc(vdev->dma_dev, mem_len, &dma);
+	if (!mem)
+		return ERR_PTR(-ENOMEM);
+	shm = vbus_shm_wrap(vdev, id, mem + skew, dma + skew, len);
+	if (IS_ERR(shm)) {
+		vbus_dma_free(vdev->dma_dev, mem_len, mem, dma);
+		return shm;
+	}
+	shm->mem = mem;
+	shm->mem_dma = dma;
+	shm->mem_len = mem_len;
 	return shm;
 }
 
@@ -74,7 +91,8 @@ void vbus_shm_free_all(struct vbus_device *vdev)
 		if (shm->added)
 			vdev->ops->shm_del(shm);
 		list_del(&shm->node);
-		vbus_dma_free(vdev->dma_dev, shm->mem_len, shm->mem, shm->mem_dma);
+		if (shm->mem)
+			vbus_dma_free(vdev->dma_dev, shm->mem_len, shm->mem, shm->mem_dma);
 		kfree(shm);
 	}
 }

@@ -51,7 +51,7 @@ struct vbus_bridge_ops {
 	void (*signal)(struct vbus_shm *shm);
 };
 
-#define VBUS_CALL_MAX 2048
+#define VBUS_CALL_MAX 4096
 
 /* A device that south announced. The bridge allocates it and registers it with the bus. */
 struct vbus_device {
@@ -162,13 +162,16 @@ struct vbus_shm {
 	u32 cookie;		/* the bridge's: what SHMSIGNAL carries; never a pointer */
 	bool added;
 	void *bridge;		/* the bridge's own */
-	void *mem;		/* what was allocated: a ring's head starts further in */
+	void *mem;		/* what was allocated: a ring's head starts further in; or NULL */
 	dma_addr_t mem_dma;
 	size_t mem_len;
 };
 
 /* Memory first, to be filled; south knows of it with vbus_shm_share(). ERR_PTR on failure. */
 struct vbus_shm *vbus_shm_alloc(struct vbus_device *vdev, u32 id, u32 len);
+/* Memory of the driver's, coherent and in one piece, which stays the driver's after the close. */
+struct vbus_shm *vbus_shm_wrap(struct vbus_device *vdev, u32 id, void *addr, dma_addr_t dma,
+			       u32 len);
 /* It has a signal, at @offset: said before it is shared. Not enabled yet. */
 void vbus_shm_add_signal(struct vbus_shm *shm, u32 offset,
 			 void (*notify)(struct vbus_signal *sig), void *priv);
