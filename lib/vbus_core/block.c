@@ -95,12 +95,15 @@ stop(struct vbus_block *b)
 static int
 attach_state(struct vbus_block *b, struct vbus_shm *shm)
 {
+	/* Refused it is as if there were none: START does not ask for it. */
+	b->state_peer = NULL;
+	b->state_signals = false;
 	if (shm->len != sizeof(struct vblock_state) || (uintptr_t)shm->va % 8 != 0 ||
 		(shm->has_signal && shm->signal_offset != 0))
 		return -EINVAL;
-	b->state_signals = shm->has_signal;
 	if (shm->has_signal && vbus_signal_attach(&b->state_sig, shm->va, VBUS_LOCALITY_SOUTH) < 0)
 		return -EINVAL;
+	b->state_signals = shm->has_signal;
 	b->state_peer = (struct vblock_state *)(void *)shm->va;
 	return 0;
 }
@@ -149,6 +152,7 @@ block_rebind(struct vbus_conn *conn)
 			b->mapped = false;
 		} else if (attach(b, shm, VBUS_IOQ_RESUME) < 0) {
 			stop(b);
+			b->block[id] = NULL; /* nothing to START with */
 			vbus_conn_fault(conn, "a block is not what it was");
 		}
 	}

@@ -9,6 +9,9 @@
 
 #include "vbus_log.h"
 
+/* All rings: north can be refused as often as it likes. Control lock held. */
+static struct vbus_log_limit log_limit;
+
 int
 kind_ring_attach(struct kind_ring *r, struct vbus_shm *shm, uint32_t count_max, unsigned int how)
 {
@@ -19,7 +22,7 @@ kind_ring_attach(struct kind_ring *r, struct vbus_shm *shm, uint32_t count_max, 
 		return -EINVAL;
 	ret = vbus_ioq_south_attach(&r->q, shm->va, shm->len, count_max, shm->cursor, how);
 	if (ret < 0)
-		VBUS_LOG(WARNING, "ring %u refused: %s", shm->id,
+		VBUS_LOG_LIMITED(&log_limit, WARNING, "ring %u refused: %s", shm->id,
 			vbus_ioq_refusal_name(r->q.refusal));
 	if (ret == 0 && shm->has_signal)
 		ret = vbus_signal_attach(

@@ -88,13 +88,16 @@ attach(struct vbus_serial *s, struct vbus_shm *shm, unsigned int how)
 		return kind_ring_attach(&s->path.in, shm, VSERIAL_RING_MAX, how);
 	if (shm->id == VSERIAL_BLOCK_OUT)
 		return kind_ring_attach(&s->path.out, shm, VSERIAL_RING_MAX, how);
+	/* Refused it is as if there were none: START does not ask for it. */
+	s->path.state_peer = NULL;
+	s->path.state_signals = false;
 	if (shm->len != sizeof(struct vserial_state) || (uintptr_t)shm->va % 8 != 0 ||
 		(shm->has_signal && shm->signal_offset != 0))
 		return -EINVAL;
-	s->path.state_signals = shm->has_signal;
 	if (shm->has_signal &&
 		vbus_signal_attach(&s->path.state_sig, shm->va, VBUS_LOCALITY_SOUTH) < 0)
 		return -EINVAL;
+	s->path.state_signals = shm->has_signal;
 	s->path.state_peer = (struct vserial_state *)(void *)shm->va;
 	return 0;
 }
@@ -121,6 +124,7 @@ serial_rebind(struct vbus_conn *conn)
 			s->mapped = false;
 		} else if (attach(s, shm, VBUS_IOQ_RESUME) < 0) {
 			s->cs->started = 0;
+			s->block[id] = NULL; /* nothing to START with */
 			vbus_conn_fault(conn, "a block is not what it was");
 		}
 	}

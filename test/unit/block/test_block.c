@@ -432,6 +432,15 @@ test_sessions(void)
 	CU_ASSERT(vbus_block_complete(b, &r, VBLOCK_STATUS_OK));
 	CU_ASSERT_EQUAL(done(0), VBLOCK_DONE(2, VBLOCK_STATUS_OK));
 	CU_ASSERT_EQUAL(data_of(0, 2)[0], 0);
+	/* it comes back without the ring: there is nothing to start any more */
+	CU_ASSERT_EQUAL(vbus_memmap_del(m, NORTH_IOVA, NORTH_SIZE), 0);
+	k.n.mem[queue[0].done.off] ^= 1;
+	CU_ASSERT_EQUAL(vbus_memmap_add(m, NORTH_IOVA, NORTH_SIZE, dup(k.n.fd), 0,
+				VBUS_MEM_READ | VBUS_MEM_WRITE),
+		0);
+	CU_ASSERT_PTR_NOT_NULL(k.dev->fault);
+	CU_ASSERT_EQUAL(start(1), -EINVAL);
+	CU_ASSERT_FALSE(vbus_block_take(b, &r));
 	down();
 	vbus_ctl_unlock();
 }

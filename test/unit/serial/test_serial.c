@@ -382,6 +382,46 @@ test_hostile(void)
 	vbus_ctl_unlock();
 }
 
+/* What is refused is not there: a signal that is none, and a ring that is none when memory comes back. */
+static void
+test_refused(void)
+{
+	struct vbus_pci_deviceshm args = {.id = VSERIAL_BLOCK_STATE,
+		.len = sizeof(struct vserial_state),
+		.signal = {.offset = 0, .cookie = 1}};
+	struct vbus_memmap *m;
+	bool brk;
+
+	vbus_ctl_lock();
+	up();
+	kind_again(&k);
+	CU_ASSERT_EQUAL(kind_open(&k, VSERIAL_VERSION), 0);
+	CU_ASSERT_EQUAL(kind_ring(&k, &in, VSERIAL_BLOCK_IN, ENTRIES), 0);
+	CU_ASSERT_EQUAL(kind_ring(&k, &out, VSERIAL_BLOCK_OUT, ENTRIES), 0);
+	state_off = kind_mem(&k, sizeof(struct vserial_state));
+	memset(k.n.mem + state_off, 0xee, sizeof(struct vserial_state));
+	args.devh = k.handle;
+	args.datap = north_addr(&k.n, state_off);
+	CU_ASSERT(north_devcall(&k.n, VBUS_PCI_HC_DEVSHM, &args, sizeof(args)) < 0);
+	start();
+	CU_ASSERT_EQUAL(vbus_serial_arm(s), 0);
+	vbus_serial_set_carrier(s, true);
+	vbus_serial_disarm(s);
+	CU_ASSERT_EQUAL(k.n.mem[state_off + 68], 0xee);
+	m = vbus_bridge_memmap(k.n.b);
+	CU_ASSERT_EQUAL(vbus_memmap_del(m, NORTH_IOVA, NORTH_SIZE), 0);
+	k.n.mem[out.off] ^= 1;
+	CU_ASSERT_EQUAL(vbus_memmap_add(m, NORTH_IOVA, NORTH_SIZE, dup(k.n.fd), 0,
+				VBUS_MEM_READ | VBUS_MEM_WRITE),
+		0);
+	CU_ASSERT_FALSE(vbus_serial_up(s));
+	CU_ASSERT_PTR_NOT_NULL(k.dev->fault);
+	CU_ASSERT_EQUAL(kind_call(&k, VSERIAL_FUNC_START, NULL, 0), -EINVAL);
+	CU_ASSERT_EQUAL(vbus_serial_read(s, buf, sizeof(buf), &brk), 0);
+	down();
+	vbus_ctl_unlock();
+}
+
 int
 main(void)
 {
@@ -393,6 +433,7 @@ main(void)
 		{"write by call", test_write_call},
 		{"state block and wake-ups", test_state},
 		{"hostile north", test_hostile},
+		{"refused", test_refused},
 		{NULL, NULL},
 	};
 	int ret;
