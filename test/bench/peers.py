@@ -13,6 +13,7 @@ import time
 
 import bench
 import testpmd as lab
+from child import Child
 
 MEMORY = 256
 MEMORY_RTT = 64
@@ -50,51 +51,13 @@ def ring_of(front):
     return found.group(1).lower() if found else None
 
 
-class Rtt:
-    """rtt.c as a child process, told what to do. Its output never fills a pipe: a line for a command."""
-
-    _serial = 0
-
-    def __init__(self, program, folder, name, eal, cpus, huge, more=()):
-        Rtt._serial += 1
-        self.name = name
-        self.prefix = f'vbusrtt{os.getpid()}.{Rtt._serial}'
-        lcores = ','.join(f'{number}@{cpu}' for number, cpu in enumerate(cpus))
-        argv = [program, '--lcores', lcores, '--no-pci', '--no-telemetry', '--file-prefix', self.prefix,
-                '-d', lab.PLUGINS, *([] if huge else ['--no-huge']), '-m', str(MEMORY_RTT), *eal, *(['--', *more] if more else [])]
-        self.log = os.path.join(folder, f'{name}.log')
-        with open(self.log, 'wb') as log:
-            self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                                            env=dict(os.environ, **lab.sanitizer_env()))
-        lab.atexit.register(self.kill)
-        self.expect('configured')
-
-    def expect(self, word):
-        """The rest of the next line that begins with a word."""
-        for text in self.process.stdout:
-            if text.startswith(word):
-                return text[len(word):].split()
-        with open(self.log, encoding='utf-8', errors='replace') as text:
-            lab.fail(f'{self.name} ended (status {self.process.wait()}) before "{word}": {text.read()[-1500:]}')
-        return None
-
-    def send(self, text):
-        self.process.stdin.write(text + '\n')
-        self.process.stdin.flush()
-
-    def quit(self):
-        self.send('quit')
-        if self.process.wait(20) != 0:
-            lab.fail(f'{self.name} ended with status {self.process.returncode}')
-        self.kill()
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        lab.shutil.rmtree(lab.runtime_folder(self.prefix), ignore_errors=True)
-        for name in lab.glob.glob(f'/dev/hugepages/{lab.glob.escape(self.prefix)}map_*'):
-            os.unlink(name)
+def rtt(program, folder, name, eal, cpus, huge, more=()):
+    """rtt.c, its port started."""
+    lcores = ','.join(f'{number}@{cpu}' for number, cpu in enumerate(cpus))
+    one = Child(program, folder, name, ['--lcores', lcores, '-d', lab.PLUGINS, *([] if huge else ['--no-huge']), '-m',
+                                        str(MEMORY_RTT), *eal], more)
+    one.expect('configured')
+    return one
 
 
 class Trips:
@@ -106,9 +69,9 @@ class Trips:
         where = os.path.join(folder, f'{name}-rtt')
         os.makedirs(where)
         back, front, once = CONTENDERS[name]
-        self.back = Rtt(program, where, f'{name}-rtt-back', arguments(back, 1, where), bench.CPUS[:1], huge)
+        self.back = rtt(program, where, f'{name}-rtt-back', arguments(back, 1, where), bench.CPUS[:1], huge)
         eal = once.format(f=where).split() + arguments(front, 1, where)
-        self.front = Rtt(program, where, f'{name}-rtt-front', eal, bench.CPUS[-1:], huge)
+        self.front = rtt(program, where, f'{name}-rtt-front', eal, bench.CPUS[-1:], huge)
         for side in (self.front, self.back):
             side.expect('ready')
         self.pids = [side.process.pid for side in (self.back, self.front)]
@@ -118,8 +81,7 @@ class Trips:
         self.back.send('echo')
 
     def read(self, seconds):
-        self.front.send(f'rtt {seconds * 1000:.0f} {self.size}')
-        return trips(self.front.expect('rtt'), self.front.name)
+        return trips(self.front.ask(f'rtt {seconds * 1000:.0f} {self.size}', 'rtt'), self.front.name)
 
     def stop(self):
         self.back.send('stop')
@@ -220,7 +182,7 @@ class Bound:
     workers = 2
 
     def __init__(self, program, folder, huge):
-        self.one = Rtt(program, folder, RING, [], [bench.CPUS[0], bench.CPUS[-1]], huge, ['ring'])
+        self.one = rtt(program, folder, RING, [], [bench.CPUS[0], bench.CPUS[-1]], huge, ['ring'])
         self.one.expect('ready')
         self.pids = [self.one.process.pid]
 
@@ -228,10 +190,10 @@ class Bound:
         self.work, self.size = {'n2s': 'way', 's2n': 'way'}.get(work, work), size
 
     def read(self, seconds):
-        self.one.send(f'{self.work} {seconds * 1000:.0f} {self.size}')
+        text = f'{self.work} {seconds * 1000:.0f} {self.size}'
         if self.work == 'rtt':
-            return trips(self.one.expect('rtt'), RING)
-        return float(self.one.expect('rate')[0])
+            return trips(self.one.ask(text, 'rtt'), RING)
+        return float(self.one.ask(text, 'rate')[0])
 
     def stop(self):
         pass
