@@ -80,7 +80,7 @@ port_other(uint16_t back)
 	uint16_t port;
 	int i;
 
-	for (i = 0; i < 6000; i++) {
+	for (i = 0; i < 2000; i++) {
 		RTE_ETH_FOREACH_DEV (port)
 			if (port != back)
 				return port;

@@ -44,7 +44,7 @@
 #define IN_LOOP	   512
 #define SLOTS	   (1u << 18) /* of the histogram */
 #define SLOT_SHIFT 1	      /* cycles of one: 2 */
-#define LOST_MS	   100
+#define LOST_MS	   5000	      /* the other side may be without a CPU */
 #define WARM_MS	   20
 
 static struct rte_mempool *pool;

@@ -49,7 +49,7 @@
 #define WARM_MS	   30
 #define SLOTS	   (1u << 18)
 #define SLOT_SHIFT 1
-#define LOST_MS	   1000
+#define LOST_MS	   5000 /* the other side may be without a CPU */
 
 static struct rte_mempool *pool;
 static struct vbus_mark mark;
