@@ -46,9 +46,15 @@ static struct rte_mempool *pool;
 static int
 port_open(uint16_t port)
 {
-	static const struct rte_eth_conf conf;
+	struct rte_eth_conf conf = {0};
+	struct rte_eth_dev_info info;
 	int ret;
 
+	ret = rte_eth_dev_info_get(port, &info);
+	if (ret != 0)
+		return ret;
+	/* As testpmd has it. */
+	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 	ret = rte_eth_dev_configure(port, 1, 1, &conf);
 	if (ret == 0)
 		ret = rte_eth_rx_queue_setup(port, 0, RING, SOCKET_ID_ANY, NULL, pool);
