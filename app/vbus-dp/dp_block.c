@@ -20,6 +20,7 @@
 #include <liburing.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -425,6 +426,8 @@ open_disk(struct dp_block *b, const struct dp_device_conf *d)
 
 	if (ret != 0)
 		return ret;
+	/* Beyond RLIMIT_FSIZE: an error of the one request, not the end of everybody. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (d->file[0] != '\0') {
 		ret = open_file(b, d);
 		return ret != 0 ? ret : make_ring(b);

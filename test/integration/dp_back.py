@@ -4,6 +4,7 @@
 # under-sanitizer: yes
 """Serial ports, disks and the random source in vbus-dp: made by the configuration and live, gone without a trace."""
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -110,6 +111,10 @@ def disks(dp):
     before = os.stat(at('disk0.img')).st_blocks
     blk('disk0', 'discard', '0', str(8 * MIB))
     lab.check(os.stat(at('disk0.img')).st_blocks < before / 2, 'discard gives space back')
+    resource.prlimit(dp.process.pid, resource.RLIMIT_FSIZE, (MIB, resource.RLIM_INFINITY))
+    said = blk('disk0', 'write', str(4 * MIB), data=data[:65536], status=1)
+    lab.check('No space' in said and dp.alive(), f'beyond the largest file that it may write: {said.strip().splitlines()[-1]}')
+    resource.prlimit(dp.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     # SIGKILL after a flush: what was flushed is there.
     blk('disk0', 'write', '0', data=data[:MIB])
     return data[:MIB]
