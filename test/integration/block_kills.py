@@ -101,7 +101,8 @@ def main():
         config += VOLATILE
         names.append('volatile')
     else:
-        print(f'not shown, for there is no storage to be told: power failures ({fusefile.File.missing or power.missing})')
+        print(f'not shown, for there is no storage to be told: power failures ({(power or fusefile.File).missing})', flush=True)
+        power = None
     dp = vbusdp.VbusDp(folder, config)
     writers = [Writer(folder, name) for name in names]
     lost = 0
