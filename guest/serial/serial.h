@@ -54,6 +54,7 @@ struct vserial_in {
 	bool begun; /* its length was read */
 	bool brk;   /* a break is still to be told */
 	u32 at, len;
+	unsigned long sysrq; /* until then the next byte is SysRq's; 0: no */
 };
 
 struct vserial_out {

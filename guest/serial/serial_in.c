@@ -9,6 +9,8 @@
  * notifier, a reader, an open) starts it. Where the tty's own buffers are full and nobody would say
  * when they no longer are, it starts itself again a little later.
  */
+#include <linux/sysrq.h>
+
 #include "serial.h"
 
 /* After so many bytes others get their turn on this worker. */
@@ -60,6 +62,45 @@ static bool vserial_in_wanted(const struct vserial *p)
 	       !READ_ONCE(p->deaf);
 }
 
+#ifdef CONFIG_MAGIC_SYSRQ_SERIAL
+#define IN_SYSRQ_TIME (5 * HZ)
+
+/* A break on a console announces a key of SysRq; a second one right after it is for the tty. */
+static bool vserial_in_sysrq_break(struct vserial *p)
+{
+	struct vserial_in *in = &p->in;
+
+	if (in->sysrq || !vbus_console_is_registered(&p->con)) {
+		in->sysrq = 0;
+		return false;
+	}
+	in->sysrq = (jiffies + IN_SYSRQ_TIME) | 1;
+	return true;
+}
+
+/* The key, if there is one now. */
+static void vserial_in_sysrq_key(struct vserial *p, const u8 *buf)
+{
+	struct vserial_in *in = &p->in;
+	const unsigned long until = in->sysrq;
+
+	if (!until || in->at == in->len)
+		return;
+	in->sysrq = 0;
+	if (time_before(jiffies, until))
+		handle_sysrq(buf[in->at++]);
+}
+#else
+static bool vserial_in_sysrq_break(struct vserial *p)
+{
+	return false;
+}
+
+static void vserial_in_sysrq_key(struct vserial *p, const u8 *buf)
+{
+}
+#endif
+
 /* South's length, read once and kept. */
 static void vserial_in_begin(struct vserial *p, u32 idx)
 {
@@ -70,9 +111,10 @@ static void vserial_in_begin(struct vserial *p, u32 idx)
 	in->at = 0;
 	in->brk = len & VSERIAL_LEN_BREAK;
 	in->begun = true;
-	if (in->brk)
-		p->icount.brk++;
-	if (READ_ONCE(p->ignore_break))
+	if (!in->brk)
+		return;
+	p->icount.brk++;
+	if (vserial_in_sysrq_break(p) || READ_ONCE(p->ignore_break))
 		in->brk = false;
 }
 
@@ -80,6 +122,7 @@ static void vserial_in_begin(struct vserial *p, u32 idx)
 static u32 vserial_in_pass(struct vserial *p, u32 idx)
 {
 	struct vserial_in *in = &p->in;
+	const u8 *buf = in->mem + (size_t)idx * p->buffer;
 	u32 n;
 
 	if (in->brk) {
@@ -87,8 +130,8 @@ static u32 vserial_in_pass(struct vserial *p, u32 idx)
 			return 0;
 		in->brk = false;
 	}
-	n = tty_insert_flip_string(&p->port, in->mem + (size_t)idx * p->buffer + in->at,
-				   in->len - in->at);
+	vserial_in_sysrq_key(p, buf);
+	n = tty_insert_flip_string(&p->port, buf + in->at, in->len - in->at);
 	in->at += n;
 	p->icount.rx += n;
 	return n;

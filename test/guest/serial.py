@@ -7,23 +7,20 @@
 The kernel's log and a shell on ttyVB0 through the host's pty; random bytes both ways with readers that stall;
 carrier, window size, hot drop and rmmod while files are open; /dev/hwrng; a panic's last words.
 """
-import fcntl
 import hashlib
 import os
 import re
-import select
-import socket
-import struct
 import sys
-import termios
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 import guest  # noqa: E402
 import guestlab  # noqa: E402
+import serialport  # noqa: E402
 import testpmd as lab  # noqa: E402
 import vbusdp  # noqa: E402
+from serialport import Terminal, connect, port_of, wait_guest, wait_lines  # noqa: E402
 
 CONFIG = """
 bus vm1 { socket = {folder}/vm1.sock  devices = { con, data, drop, rng0 } }
@@ -36,57 +33,6 @@ SIZE = int(os.environ.get('VBUS_SERIAL_MIB', '4')) << 20
 PROMPT = '@prompt '
 
 
-class Terminal:
-    """Whoever sits at the host's end of the pty."""
-
-    def __init__(self, path):
-        self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        self.text = ''
-
-    def wait(self, pattern, start=0, timeout=30):
-        deadline = time.monotonic() + timeout
-        while True:
-            found = re.compile(pattern, re.M).search(self.text, start)
-            if found:
-                return found
-            if time.monotonic() > deadline:
-                lab.fail(f'no /{pattern}/ on the pty within {timeout} s; its end: {self.text[-1500:]!r}')
-            if select.select([self.fd], [], [], 0.2)[0]:
-                self.text += os.read(self.fd, 65536).decode(errors='replace')
-
-    def drain(self):
-        while select.select([self.fd], [], [], 0)[0]:
-            self.text += os.read(self.fd, 65536).decode(errors='replace')
-        return self.text
-
-    def type(self, text):
-        """What came before is looked at no more."""
-        at = len(self.text)
-        os.write(self.fd, text.encode())
-        return at
-
-    def resize(self, rows, columns):
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
-
-    def close(self):
-        os.close(self.fd)
-
-
-def connect(path):
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(120)
-    sock.connect(path)
-    return sock
-
-
-def port_of(machine, name):
-    """/dev/ttyVB* of a device, by its name."""
-    machine.run('for i in $(seq 100); do grep -qx ' + name + ' /sys/class/tty/ttyVB*/device/name 2>/dev/null && exit 0; '
-                'sleep 0.1; done; exit 1')
-    path = machine.run(f'grep -lx {name} /sys/class/tty/ttyVB*/device/name').split()[0]
-    return '/dev/' + path.split('/')[4]
-
-
 def console(machine, terminal):
     terminal.wait(r'Linux version [^\n]*\r\n')
     terminal.wait(r'console \[ttyVB0\] enabled\r\n')
@@ -96,36 +42,94 @@ def console(machine, terminal):
     lab.check('ttyVB0' in active, f'the kernel logs to the pty from its first line on; consoles: {active.strip()}')
 
 
+def say(word):
+    """A command of the guest's shell: a line to the log, which reaches the pty also past a tty that is stopped."""
+    return f'echo "<1>now {word}" >/dev/kmsg'
+
+
+def said(terminal, word, at):
+    terminal.wait(rf'\] now {word}\r\n', at)  # behind its time stamp: no echo
+
+
 def shell(machine, terminal):
+    """Nothing waits for a time to pass: the shell says on the log how far it is."""
+    machine.run('echo 2 >/proc/sys/kernel/printk')  # no lines of the kernel's own in between
     # In the foreground: a shell without jobs lets those in the background ignore ^C.
     token = machine.start(f'PS1="{PROMPT}" setsid dash -c "exec dash -i </dev/ttyVB0 >/dev/ttyVB0 2>&1"')
     terminal.wait(PROMPT)
-    at = terminal.type('echo is $((6 * 7)); tty\r')
-    terminal.wait(r'^is 42\r\n', at)
-    terminal.wait(PROMPT, at)
+    at = terminal.type('echo is $((6 * 7))\r')
+    terminal.wait(r'^is 42\r\n' + PROMPT, at)
     terminal.resize(41, 132)
-    time.sleep(1)
-    at = terminal.type('stty size </dev/ttyVB0\r')
-    terminal.wait(r'^41 132\r\n', at)
+    at = terminal.type('until [ "$(stty size </dev/ttyVB0)" = "41 132" ]; do sleep 0.1; done; echo larger\r')
+    terminal.wait(r'^larger\r\n' + PROMPT, at)
+    at = terminal.type(f'{say("asleep")}; sleep 1000\r')
+    said(terminal, 'asleep', at)
+    at = terminal.type('\x03')
     terminal.wait(PROMPT, at)
-    at = terminal.type('sleep 1000\r')
-    time.sleep(1)
-    terminal.type('\x03')
-    terminal.wait(PROMPT, at, 10)
-    # The echo is out before the ^S: the line discipline may print what the shell wrote before a
-    # held echo.
-    at = terminal.type('sleep 3; echo one two\r')
-    terminal.wait(r'sleep 3; echo one two\r\n', at)
-    terminal.type('\x13')
-    time.sleep(5)
-    lab.check(not re.search(r'^one two', terminal.drain()[at:], re.M), 'it is quiet after ^S')
+    # No echo: the line discipline holds it back as well, and may print it behind the output.
+    at = terminal.type('stty -echo </dev/ttyVB0; echo quiet\r')
+    terminal.wait(r'^quiet\r\n' + PROMPT, at)
+    at = terminal.type(f'\x13{say("stopped")}; echo one two\r')
+    said(terminal, 'stopped', at)
+    time.sleep(1)  # it would have been there long ago; a slower machine makes this no failure
+    lab.check('one two' not in terminal.drain()[at:], 'it is quiet after ^S')
     terminal.type('\x11')
     terminal.wait(r'^one two\r\n' + PROMPT, at)
+    at = terminal.type('stty echo </dev/ttyVB0; echo loud\r')
+    terminal.wait(r'loud\r\n' + PROMPT, at)
     at = terminal.type('echo st\x7f\x7fstill there\r')
-    terminal.wait(r'^still there\r\n', at)
+    terminal.wait(r'^still there\r\n' + PROMPT, at)
     lab.check(True, 'a shell on it: commands, editing, ^C, the window\'s size')
+    return token
+
+
+def breaks(machine, terminal, dp, folder, token):
+    """A break on a console and a letter are SysRq's; elsewhere a break is the tty's; the guest's is counted."""
+    at = len(terminal.text)
+    dp.call('device.break', name='con')
+    terminal.type('h')
+    terminal.wait(r'sysrq: HELP', at)
+    # The shell has seen neither.
+    at = terminal.type('echo and on\r')
+    terminal.wait(r'^and on\r\n' + PROMPT, at)
     terminal.type('exit\r')
     machine.finish(token)
+    lab.check(True, 'a break on the console and h: SysRq tells its keys')
+    machine.run('echo 8 >/proc/sys/kernel/printk')
+    port = port_of(machine, 'data')
+    wait_lines(machine, port, carrier=0)
+    before = serialport.lines(machine, port)
+    lab.check(before['cts'] == 1 and before['dsr'] == 1, f'lines of a port that nobody is attached to: {before}')
+    sock = connect(os.path.join(folder, 'data.sock'))
+    wait_lines(machine, port, carrier=1)
+    token = machine.start(f'setsid dash -c \'exec <>{port} >&0 2>&1; stty sane brkint -ignbrk clocal -echo; '
+                          f'trap "echo broken; exit" INT; echo ready; while :; do sleep 1; done\'')
+    read_until(sock, b'ready\r\n')
+    dp.call('device.break', name='data')
+    read_until(sock, b'broken\r\n')
+    machine.finish(token)
+    lab.check(serialport.lines(machine, port)['breaks'] == before['breaks'] + 1, 'a break interrupts where BRKINT is set')
+    sent = dp.call('device.stats', name='data')['devices'][0]['serial']['output_breaks']
+    start = len(dp.text())
+    machine.run(f'ttyctl {port} break')
+    lab.until(lambda: dp.call('device.stats', name='data')['devices'][0]['serial']['output_breaks'] == sent + 1, 60,
+              'the guest\'s break is counted')
+    dp.wait_log(r'device data: the peer sent a break', start)
+    lab.check(True, 'the guest\'s break is counted and said')
+    answer = dp.ask('device.break', name='rng0')
+    lab.check(answer['error']['data']['errno'] == 'EOPNOTSUPP', f'no break for what is no port: {answer["error"]["message"]}')
+    sock.close()
+    wait_lines(machine, port, carrier=0)
+    lab.check(True, 'carrier comes and goes with who is attached')
+
+
+def read_until(sock, what):
+    text = b''
+    while not text.endswith(what):
+        data = sock.recv(65536)
+        if not data:
+            lab.fail(f'the socket ended after {text[-200:]!r}')
+        text += data
 
 
 def transfer(machine, port, path):
@@ -164,15 +168,18 @@ def transfer(machine, port, path):
 
 
 def carrier(machine, port, path):
-    machine.run(f'sleep 0.5; exec 3<>{port}; stty -F {port} -clocal raw -echo; '
-                f'(echo begin; dd bs=1 count=3 <{port} 2>/dev/null && cat <{port}; echo over) >/tmp/carrier 2>&1 & sleep 1')
+    wait_lines(machine, port, carrier=0)
+    machine.run(f'exec 3<>{port}; stty -F {port} -clocal raw -echo; '
+                f'(echo begin; dd bs=1 count=3 <{port} 2>/dev/null && cat <{port}; echo over) >/tmp/carrier 2>&1 &')
+    wait_guest(machine, 'grep -q begin /tmp/carrier')
+    time.sleep(1)
     text = machine.run('cat /tmp/carrier')
     lab.check(text.strip() == 'begin', 'an open waits for the carrier')
     sock = connect(path)
     sock.sendall(b'abc')
-    machine.run('for i in $(seq 50); do grep -q abc /tmp/carrier && exit 0; sleep 0.1; done; exit 1')
+    wait_guest(machine, 'grep -q abc /tmp/carrier')
     sock.close()
-    machine.run('for i in $(seq 50); do grep -q over /tmp/carrier && exit 0; sleep 0.1; done; cat /tmp/carrier; exit 1')
+    wait_guest(machine, 'grep -q over /tmp/carrier')
     lab.check(True, 'and its loss is a hang-up')
     machine.run(f'stty -F {port} clocal 2>/dev/null; true')
 
@@ -186,8 +193,8 @@ def dropped(machine, dp, folder):
     ended = machine.run('cat /tmp/ended 2>/dev/null; true').strip()
     lab.check(ended == '', 'a writer waits for a reader that takes nothing')
     dp.call('device.detach', name='drop')
-    machine.run('for i in $(seq 100); do [ "$(wc -l </tmp/ended)" = 2 ] && exit 0; sleep 0.1; done; exit 1')
-    machine.run(f'[ ! -e {port} ] && [ ! -e /sys/class/tty/{os.path.basename(port)} ]')
+    wait_guest(machine, '[ "$(wc -l </tmp/ended)" = 2 ]')
+    wait_guest(machine, f'[ ! -e {port} ] && [ ! -e /sys/class/tty/{os.path.basename(port)} ]')
     lab.check(True, 'dropped under open files: reader and writer end, the port is gone')
     dp.call('device.attach', name='drop', bus='vm1')
     lab.check(port_of(machine, 'drop') == port, 'and is there again, with its number')
@@ -195,8 +202,7 @@ def dropped(machine, dp, folder):
 
 
 def random_bytes(machine):
-    machine.run('for i in $(seq 50); do [ -n "$(cat /sys/class/misc/hw_random/rng_available)" ] && exit 0; '
-                'sleep 0.1; done; exit 1')
+    wait_guest(machine, '[ -n "$(cat /sys/class/misc/hw_random/rng_available)" ]')
     name = machine.run('cat /sys/class/misc/hw_random/rng_current').strip()
     sizes = machine.run('dd if=/dev/hwrng of=/tmp/random bs=1k count=64 2>/dev/null; wc -c </tmp/random; '
                         'gzip </tmp/random | wc -c; rm /tmp/random').split()
@@ -205,7 +211,7 @@ def random_bytes(machine):
 
 def removed(machine, terminal):
     """rmmod while the devices are there; the modules come back and so does the console."""
-    machine.run('for i in $(seq 50); do rmmod vbus_serial 2>/dev/null && exit 0; sleep 0.1; done; rmmod vbus_serial', 30)
+    wait_guest(machine, 'rmmod vbus_serial 2>/dev/null')
     machine.run('rmmod vbus_rng && [ -z "$(ls /dev/ttyVB* 2>/dev/null)" ]')
     at = len(terminal.text)
     machine.run('modprobe vbus_serial && modprobe vbus_rng')
@@ -217,7 +223,7 @@ def removed(machine, terminal):
 def panic(machine, terminal):
     at = len(terminal.text)
     machine.start('echo c >/proc/sysrq-trigger')
-    terminal.wait(r'Kernel panic - not syncing: [^\n]*\r\n', at, 30)
+    terminal.wait(r'Kernel panic - not syncing: [^\n]*\r\n', at)
     lab.check(True, 'a panic says so on the pty')
     machine.kill()
 
@@ -225,7 +231,7 @@ def panic(machine, terminal):
 def run(guest_lab, kernel):
     folder = guest_lab.folder()
     dp = vbusdp.VbusDp(folder, CONFIG)
-    initrd = guestlab.initramfs(folder, guest.parts(guest_lab, kernel))
+    initrd = guestlab.initramfs(folder, guest.parts(guest_lab, kernel, more=[serialport.tool_part(guest_lab, folder)]))
     terminal = Terminal(os.path.join(folder, 'con'))
     machine = guest.Guest(guest_lab, kernel, folder, initrd,
                           guest.vfio_user(guest_lab.inside(os.path.join(folder, 'vm1.sock'))), memory=256,
@@ -234,7 +240,7 @@ def run(guest_lab, kernel):
     machine.wait_path('/dev/ttyVB2')
     lab.check(port_of(machine, 'con') == '/dev/ttyVB0', f'{kernel.version}: three ports')
     console(machine, terminal)
-    shell(machine, terminal)
+    breaks(machine, terminal, dp, folder, shell(machine, terminal))
     data = port_of(machine, 'data')
     transfer(machine, data, os.path.join(folder, 'data.sock'))
     carrier(machine, data, os.path.join(folder, 'data.sock'))
@@ -258,7 +264,7 @@ def only_console(guest_lab, kernel):
     machine = guest.Guest(guest_lab, kernel, folder, initrd,
                           guest.vfio_user(guest_lab.inside(os.path.join(folder, 'vm1.sock'))), memory=256, start=False,
                           append='console=ttyVB0 loglevel=8 rdinit=/init.console', console='')
-    terminal.wait(r'login:\r\n', timeout=60)
+    terminal.wait(r'login:\r\n')
     lab.check(re.search(r'Linux version [^\n]*\r\n', terminal.text) and 'console [ttyS0]' not in terminal.text,
               f'{kernel.version}: console on ttyVB0 alone: the log from its first line on')
     terminal.type('somebody\r')
