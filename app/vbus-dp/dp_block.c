@@ -17,10 +17,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <liburing.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -28,6 +30,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "dp_io.h"
@@ -41,6 +44,8 @@ DP_LOG_TYPE("block");
 #define SLOTS	    128u
 #define BUFFER_SIZE VBUS_BLOCK_BYTES_MAX
 #define DISCARD_MIN 4096u
+#define LOCK_TRY_MS 10u
+#define LOCK_MS	    20000u /* for requests of one that was killed */
 
 enum step {
 	STEP_FREE,
@@ -365,11 +370,56 @@ reads_sectors(int fd, uint32_t sector)
 	return ok;
 }
 
+/** Has a process that is still there locked it? */
+static bool
+is_locked_by_somebody(const struct stat *st)
+{
+	FILE *file = fopen("/proc/locks", "re");
+	unsigned int devmajor, devminor;
+	bool found = false;
+	char line[256];
+	uint64_t ino;
+	int pid;
+
+	/* Of a lock whose process is gone there is no line, or one with a number of nobody's. */
+	while (file != NULL && !found && fgets(line, sizeof(line), file) != NULL)
+		found = sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%" SCNu64, &pid, &devmajor,
+				&devminor, &ino) == 4 &&
+			devmajor == major(st->st_dev) && devminor == minor(st->st_dev) &&
+			ino == st->st_ino && pid > 0 && (kill(pid, 0) == 0 || errno != ESRCH);
+	if (file != NULL)
+		fclose(file);
+	return found;
+}
+
+/**
+ * No two disks write to one file. The lock of a vbus-dp that was killed lasts as long as the kernel has its
+ * requests under way: who comes after it waits for them, and they for nothing but the storage.
+ */
+static int
+lock_file(const struct dp_block *b, const struct dp_device_conf *d, const struct stat *st)
+{
+	uint32_t waited;
+
+	for (waited = 0; flock(b->fd, (d->readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0;
+		waited += LOCK_TRY_MS) {
+		if (errno != EWOULDBLOCK || waited >= LOCK_MS || is_locked_by_somebody(st))
+			return -EBUSY;
+		if (waited == 0)
+			DP_LOG(NOTICE,
+				"device %s: %s: requests of a process that is gone are under way",
+				d->name, d->file);
+		usleep(LOCK_TRY_MS * 1000);
+	}
+	return 0;
+}
+
 static int
 open_file(struct dp_block *b, const struct dp_device_conf *d)
 {
 	const int flags = (d->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC;
 	struct stat st;
+	int ret;
 
 	b->fd = open(d->file, flags | O_DIRECT);
 	if (b->fd >= 0 && !reads_sectors(b->fd, d->sector)) {
@@ -386,10 +436,10 @@ open_file(struct dp_block *b, const struct dp_device_conf *d)
 		return -errno;
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return -ENOTBLK;
-	if (flock(b->fd, (d->readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0)
-		return -EBUSY; /* another disk writes to it */
-	look_size(b);
-	return 0;
+	ret = lock_file(b, d, &st);
+	if (ret == 0)
+		look_size(b);
+	return ret;
 }
 
 static int

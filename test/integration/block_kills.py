@@ -88,6 +88,21 @@ class Writer:
         return self.process.returncode
 
 
+def hanging(folder, dp, writer, power, config):
+    """Killed with writes in the kernel, which keep its lock of the file: its successor waits for them."""
+    power.hold('write')
+    lab.until(lambda: power.counts()['held'] > 0, 60, 'a write is under way')
+    dp.process.kill()
+    dp.process.wait()
+    dp = vbusdp.VbusDp(folder, config, start=False)
+    dp.wait_log('requests of a process that is gone')
+    power.hold()
+    dp.wait_log(r'vbus-dp: serving ')
+    writer.wait(writer.acknowledged + 10 * BATCH)
+    lab.check(dp.alive(), 'killed with a write under way: its successor waited for it, and serves')
+    return dp
+
+
 def main():
     folder = lab.scratch()
     lab.need_root()
@@ -121,6 +136,7 @@ def main():
     if power:
         # Else the power would not have shown anything.
         lab.check(lost > 0, f'{lost} pages that were not flushed were')
+        dp = hanging(folder, dp, writers[-1], power, config)
     for writer in writers:
         writer.wait(writer.acknowledged + 2 * RECORDS)
         lab.check(writer.end() == 0, f'{writer.name}: the frontend has gone on to {writer.acknowledged}')
