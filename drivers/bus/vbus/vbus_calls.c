@@ -38,6 +38,28 @@ vbus_call_new(uint32_t vector, uint32_t block_len, uint32_t data_len)
 	return c;
 }
 
+/*
+ * An open that nobody waits for any more was answered: nobody has the handle, and to south the device is
+ * open, so that it would be busy for ever. The call becomes the close, before anything that waits.
+ * @return it did; who called runs the queue
+ */
+static bool
+call_undo(struct rte_vbus_link *link, struct vbus_call *c, int32_t result)
+{
+	const uint64_t handle = c->block.devopen.handle;
+
+	if (result < 0 || c->vector != VBUS_PCI_BRIDGE_SLOWCALL ||
+		c->dev_vector != VBUS_PCI_HC_DEVOPEN || handle == 0)
+		return false;
+	memset(&c->block, 0, sizeof(c->block));
+	c->dev_vector = VBUS_PCI_HC_DEVCLOSE;
+	c->block_len = sizeof(c->block.devclose);
+	c->block.devclose.handle = handle;
+	c->done = false;
+	TAILQ_INSERT_HEAD(&link->calls, c, next);
+	return true;
+}
+
 static void
 call_finish(struct rte_vbus_link *link, struct vbus_call *c, int32_t result)
 {
@@ -47,6 +69,8 @@ call_finish(struct rte_vbus_link *link, struct vbus_call *c, int32_t result)
 		link->stats.nb_failed_calls++;
 	if (c->fn != NULL)
 		c->fn(link, c);
+	else if (c->abandoned && call_undo(link, c, result))
+		return;
 	else if (c->abandoned)
 		free(c);
 	else

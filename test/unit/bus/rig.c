@@ -19,6 +19,7 @@
 
 struct rig_counts rig_north_counts;
 _Atomic int rig_probe_result;
+_Atomic unsigned int rig_open_ms;
 void (*rig_probe_hook)(struct rte_vbus_device *dev);
 
 static char dir[] = "/tmp/vbus-bus-XXXXXX";
@@ -50,6 +51,8 @@ south_open(struct vbus_conn *conn, uint32_t version)
 
 	if (version != RIG_VERSION)
 		return -EPROTONOSUPPORT;
+	if (rig_open_ms != 0)
+		rig_sleep_ms(rig_open_ms);
 	s->opened++;
 	conn->priv = s;
 	return 0;

@@ -49,7 +49,8 @@ struct rig_counts {
 };
 extern struct rig_counts rig_north_counts;
 extern struct rte_vbus_driver rig_driver;
-extern _Atomic int rig_probe_result; /* what probe() answers */
+extern _Atomic int rig_probe_result;	 /* what probe() answers */
+extern _Atomic unsigned int rig_open_ms; /* south takes so long to open a device */
 /* Runs in probe(), as an application's callback of the NEW event would. */
 extern void (*rig_probe_hook)(struct rte_vbus_device *dev);
 

@@ -425,6 +425,27 @@ test_late_answer(void)
 	CU_ASSERT_EQUAL(rte_vbus_close(na), 0);
 }
 
+/* The answer to an open comes when nobody waits for it: the device is not busy for ever. */
+static void
+test_late_open(void)
+{
+	int ret, i;
+
+	rig_open_ms = 1200; /* south runs on the thread that would wait on null links: no timeout */
+	ret = rte_vbus_open(na, RIG_VERSION);
+	CU_ASSERT(ret == 0 || ret == -ETIMEDOUT);
+	rig_open_ms = 0;
+	if (ret == 0)
+		CU_ASSERT_EQUAL(rte_vbus_close(na), 0);
+	ret = -EBUSY;
+	for (i = 0; i < 3000 && ret == -EBUSY; i++) {
+		rig_sleep_ms(10);
+		ret = rte_vbus_open(na, RIG_VERSION);
+	}
+	CU_ASSERT_EQUAL(ret, 0);
+	CU_ASSERT_EQUAL(rte_vbus_close(na), 0);
+}
+
 static void
 test_cleanup(void)
 {
@@ -466,6 +487,7 @@ main(void)
 		{"iterate", test_iterate},
 		{"foreign memory", test_dma},
 		{"late answer", test_late_answer},
+		{"late open", test_late_open},
 		{"cleanup", test_cleanup},
 		{NULL, NULL},
 	};
