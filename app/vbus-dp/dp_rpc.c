@@ -169,7 +169,7 @@ serve(struct client *c, const char *line, uint32_t len)
 	if (i == len)
 		return true; /* blank */
 	answer = dp_rpc_answer(line, len, &out_len);
-	return answer == NULL || queue(c, answer, out_len);
+	return answer != NULL ? queue(c, answer, out_len) : out_len == 0;
 }
 
 /* Serve some of the lines that are there. @return false: the client cannot be kept */

@@ -52,11 +52,21 @@ dp_rpc_mac(const struct rte_ether_addr *mac)
 	return json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4], b[5]);
 }
 
+/* Something of the answer under way had no memory: it is not whole, and is not given. */
+static bool starved;
+
 void
 dp_rpc_put(json_t *obj, const char *key, json_t *value)
 {
-	if (value != NULL)
-		json_object_set_new(obj, key, value);
+	if (value == NULL || json_object_set_new(obj, key, value) != 0)
+		starved = true;
+}
+
+void
+dp_rpc_append(json_t *list, json_t *value)
+{
+	if (value == NULL || json_array_append_new(list, value) != 0)
+		starved = true;
 }
 
 json_t *
@@ -439,9 +449,26 @@ check_request(const json_t *req)
 	return NULL;
 }
 
-/* @return the answer, to be freed; NULL: a notification, or no memory */
+/* An answer without memory for it: refused, by what little that takes. @return NULL: not even that */
 static char *
-request(const json_t *req, size_t room)
+no_memory(const json_t *id, char *text)
+{
+	struct dp_rpc_error e = {0};
+
+	free(text);
+	starved = false;
+	dp_rpc_fail(&e, -ENOMEM, "no memory for the answer; the request may have been carried out");
+	text = answer_text(id, NULL, &e);
+	if (starved) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* @return the answer, to be freed; NULL: a notification, or no memory (@p lost is set then) */
+static char *
+request(const json_t *req, size_t room, bool *lost)
 {
 	struct dp_rpc_error e = {0};
 	const char *why = check_request(req);
@@ -450,11 +477,14 @@ request(const json_t *req, size_t room)
 	char *text;
 
 	dp_rpc_counters.requests++;
+	starved = false;
 	if (why != NULL) {
 		if (id != NULL && !json_is_string(id) && !json_is_number(id))
 			id = NULL;
 		invalid(&e, why);
-		return answer_text(id, NULL, &e);
+		text = answer_text(id, NULL, &e);
+		*lost = text == NULL;
+		return text;
 	}
 	result = call(dp_rpc_str(req, "method"), json_object_get(req, "params"), &e);
 	if (id == NULL) {
@@ -473,6 +503,9 @@ request(const json_t *req, size_t room)
 			text = answer_text(NULL, NULL, &e);
 		}
 	}
+	if (text == NULL || starved)
+		text = no_memory(id, text);
+	*lost = text == NULL;
 	return text;
 }
 
@@ -484,6 +517,7 @@ dp_rpc_refuse(int code, const char *text, size_t *out_len)
 
 	snprintf(e.text, sizeof(e.text), "%s", text);
 	answer = answer_text(NULL, NULL, &e);
+	*out_len = 1;
 	if (answer == NULL)
 		return NULL;
 	*out_len = strlen(answer) + 1;
@@ -502,6 +536,7 @@ batch(const json_t *reqs, size_t *out_len)
 {
 	size_t i, n = json_array_size(reqs), len, room, at = 0;
 	char *out, *one;
+	bool lost = false;
 
 	if (n == 0)
 		return dp_rpc_refuse(DP_RPC_BAD_REQUEST, "Invalid Request: empty batch", out_len);
@@ -509,9 +544,9 @@ batch(const json_t *reqs, size_t *out_len)
 		return dp_rpc_refuse(
 			DP_RPC_BAD_REQUEST, "Invalid Request: too many in one batch", out_len);
 	out = malloc(DP_RPC_OUT_MAX);
-	for (i = 0; out != NULL && i < n; i++) {
+	for (i = 0; out != NULL && i < n && !lost; i++) {
 		room = DP_RPC_OUT_MAX - 4 - at - (n - 1 - i) * ERROR_ROOM;
-		one = request(json_array_get(reqs, i), room - 1);
+		one = request(json_array_get(reqs, i), room - 1, &lost);
 		if (one == NULL)
 			continue;
 		len = strlen(one);
@@ -522,7 +557,8 @@ batch(const json_t *reqs, size_t *out_len)
 		}
 		free(one);
 	}
-	if (out == NULL || at == 0) {
+	if (out == NULL || at == 0 || lost) {
+		*out_len = out == NULL || lost;
 		free(out);
 		return NULL;
 	}
@@ -539,6 +575,7 @@ dp_rpc_answer(const char *line, size_t len, size_t *out_len)
 	json_error_t err;
 	json_t *req = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &err);
 	char *text, *grown;
+	bool lost = false;
 
 	*out_len = 0;
 	if (req == NULL) {
@@ -551,10 +588,12 @@ dp_rpc_answer(const char *line, size_t len, size_t *out_len)
 		json_decref(req);
 		return text;
 	}
-	text = request(req, DP_RPC_OUT_MAX - 1);
+	text = request(req, DP_RPC_OUT_MAX - 1, &lost);
 	json_decref(req);
-	if (text == NULL)
+	if (text == NULL) {
+		*out_len = lost;
 		return NULL;
+	}
 	*out_len = strlen(text) + 1;
 	grown = realloc(text, *out_len + 1);
 	if (grown == NULL) {

@@ -66,7 +66,8 @@ extern const struct dp_rpc_method dp_rpc_methods_capture[];
  * Answer a line.
  * @param line  without its newline, need not be terminated
  * @param[out] out_len  bytes of the answer, newline included, at most DP_RPC_OUT_MAX
- * @return the answer, to be freed; NULL: there is none (notifications; or no memory)
+ * @return the answer, to be freed; NULL: there is none (notifications; @p out_len is 0), or no memory for any
+ *   (not 0: the client cannot be kept, it would wait for ever)
  */
 char *dp_rpc_answer(const char *line, size_t len, size_t *out_len);
 /** The answer to something that is no request. To be freed, or NULL. */
@@ -93,8 +94,10 @@ json_t *dp_rpc_text(const char *text);
 json_t *dp_rpc_uint(uint64_t n);
 /** As configurations write it: xx:xx:xx:xx:xx:xx. */
 json_t *dp_rpc_mac(const struct rte_ether_addr *mac);
-/** Set a member; NULL values (no memory) are left out. */
+/** Set a member. Without memory (NULL values too) the request is refused in the end. */
 void dp_rpc_put(json_t *obj, const char *key, json_t *value);
+/** Append to a list. As with dp_rpc_put(), without memory the request is refused in the end. */
+void dp_rpc_append(json_t *list, json_t *value);
 
 /** A parameter's value; NULL, 0: not given. */
 const char *dp_rpc_str(const json_t *params, const char *key);

@@ -163,7 +163,7 @@ dp_rpc_list(const struct dp_rpc_kind *k, json_t *(*show)(const void *obj), const
 		if (name != NULL && strcmp(name, obj) != 0) /* an object begins with its name */
 			continue;
 		if (total++ >= offset && json_array_size(list) < limit)
-			json_array_append_new(list, show(obj));
+			dp_rpc_append(list, show(obj));
 	}
 	return dp_rpc_page_result(k->plural, list, total, offset);
 }

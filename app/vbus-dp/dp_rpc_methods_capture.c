@@ -233,7 +233,7 @@ capture_list(const json_t *params, struct dp_rpc_error *e)
 		if (device != NULL && strcmp(device, c->device) != 0)
 			continue;
 		if (total++ >= offset && json_array_size(list) < limit)
-			json_array_append_new(list, capture_object(c));
+			dp_rpc_append(list, capture_object(c));
 	}
 	return dp_rpc_page_result("captures", list, total, offset);
 }

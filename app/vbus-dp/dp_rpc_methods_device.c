@@ -174,7 +174,7 @@ rows_list(const json_t *params, const struct dp_rows_filter *f, uint32_t limit_m
 	}
 	list = json_array();
 	for (i = 0; i < nb; i++)
-		json_array_append_new(list, object(&rows[i]));
+		dp_rpc_append(list, object(&rows[i]));
 	free(rows);
 	return dp_rpc_page_result(name, list, total, offset);
 }

@@ -75,7 +75,7 @@ log_add(json_t *list, char *line)
 	o = json_object();
 	dp_rpc_put(o, "type", dp_rpc_text(name + 2));
 	dp_rpc_put(o, "level", dp_rpc_text(level + strlen(", level is ")));
-	json_array_append_new(list, o);
+	dp_rpc_append(list, o);
 }
 
 static json_t *
@@ -122,7 +122,7 @@ lcore_list(const json_t *params, struct dp_rpc_error *e)
 		dp_rpc_put(o, "idle_cycles", dp_rpc_uint(info[i].idle_cycles));
 		dp_rpc_put(o, "sleep_cycles", dp_rpc_uint(info[i].sleep_cycles));
 		dp_rpc_put(o, "sleeps", dp_rpc_uint(info[i].nb_sleeps));
-		json_array_append_new(list, o);
+		dp_rpc_append(list, o);
 	}
 	o = json_object();
 	dp_rpc_put(o, "lcores", list);

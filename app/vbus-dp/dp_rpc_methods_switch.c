@@ -52,7 +52,7 @@ switch_object(const void *obj)
 
 	dp_rpc_put(o, "name", dp_rpc_text(s->name));
 	for (n = STAILQ_FIRST(&s->ports); n != NULL; n = STAILQ_NEXT(n, next))
-		json_array_append_new(ports, dp_rpc_text(n->name));
+		dp_rpc_append(ports, dp_rpc_text(n->name));
 	dp_rpc_put(o, "ports", ports);
 	dp_rpc_put(o, "ageing", json_integer(s->ageing_s));
 	dp_rpc_put(o, "size", json_integer(s->size));
@@ -96,7 +96,7 @@ on_entry(const struct dp_fdb_entry *entry, void *arg)
 	dp_rpc_put(o, "mac", dp_rpc_mac(&entry->addr));
 	dp_rpc_put(o, "port", dp_rpc_text(entry->port));
 	dp_rpc_put(o, "age", json_integer(entry->age_s));
-	json_array_append_new(p->list, o);
+	dp_rpc_append(p->list, o);
 }
 
 static json_t *
