@@ -10,7 +10,8 @@
  *
  * Nothing blocks. Requests are queued by the functions below, leave by vfu_client_flush() or
  * vfu_client_process(), may be pipelined up to VFU_CLIENT_MAX_REQS, and complete in the order in
- * which they were queued. At most 128 KiB of replies are asked for before some of them have come.
+ * which they were queued; but a region that has to be asked about twice does so behind the others.
+ * At most 128 KiB of replies are asked for before some of them have come.
  * The owner waits on the socket for vfu_client_want_events() until vfu_client_next_deadline() and
  * then calls vfu_client_process().
  *
