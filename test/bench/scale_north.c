@@ -158,11 +158,11 @@ north_probe(struct rte_vbus_driver *drv, struct rte_vbus_device *dev)
 	if (zone == NULL)
 		goto fail;
 	/* A peer without a CPU may take longer than a call waits; that is a slow start, not a failure. */
-	for (tries = 0; tries < TRIES && ret != 0; tries++) {
+	for (tries = 0; tries < TRIES; tries++) {
 		ret = rte_vbus_open(dev, VENET_VERSION);
 		if (ret == 0)
 			ret = link_up(n, zone);
-		if (ret == 0 || ret != -ETIMEDOUT)
+		if (ret != -ETIMEDOUT)
 			break;
 		rte_vbus_close(dev);
 		memset(zone, 0, TX_BUFS_AT);
