@@ -10,7 +10,8 @@
  * holds the control lock waits for marks, never for list_lock: so nobody waits in a circle.
  *
  * It spins for SPIN_NS after it has done something (a disk answers within that time, and so does
- * north), then asks for wake-ups, looks once more, and sleeps.
+ * north), then asks for wake-ups, looks once more, and sleeps. Who else wants this CPU gets it every
+ * YIELD_NS meanwhile; a yield in each round would cost more than the round.
  */
 
 #include "dp_io.h"
@@ -23,10 +24,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <rte_pause.h>
+
 #include "vbus_ctl.h"
 
-#define SPIN_NS 200000u
-#define NS_A_MS 1000000u
+#define SPIN_NS	 200000u
+#define YIELD_NS 10000u
+#define NS_A_MS	 1000000u
 
 static struct {
 	pthread_t thread;
@@ -117,7 +121,7 @@ sleep_for_events(void)
 static void *
 run(void *arg)
 {
-	uint64_t busy_ns = 0;
+	uint64_t busy_ns = 0, yielded_ns = 0;
 	bool armed = false;
 
 	(void)arg;
@@ -136,7 +140,12 @@ run(void *arg)
 		}
 		if (now - busy_ns < SPIN_NS) {
 			pthread_mutex_unlock(&io_thread.list_lock);
-			sched_yield();
+			if (now - yielded_ns >= YIELD_NS) {
+				sched_yield();
+				yielded_ns = now;
+			} else {
+				rte_pause();
+			}
 			continue;
 		}
 		there = arm_all();
