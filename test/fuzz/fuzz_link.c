@@ -1,0 +1,768 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+
+/* See fuzz_link.h. One thread, and the one that only writes into north's memory. */
+
+#include "fuzz_link.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <rte_log.h>
+
+#include <vbus/device.h>
+#include <vbus/pci.h>
+
+#include "bridge_internal.h"
+#include "fuzz_ctl.h"
+#include "vbus_bridge.h"
+#include "vbus_memmap.h"
+
+struct link lk;
+
+static int main_fd, next_fd, rom_fd;
+static uint32_t nb_irqs;
+
+/* ---- the second thread ------------------------------------------------------------------------- */
+
+#define POKES 16u
+
+static struct {
+	bool wanted;
+	sem_t wake;
+	atomic_bool active;
+	_Atomic uint32_t nb;
+	_Atomic uint32_t poke[POKES]; /* offset << 8 | value */
+} other;
+
+static void *
+other_thread(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		while (sem_wait(&other.wake) != 0)
+			;
+		while (atomic_load_explicit(&other.active, memory_order_relaxed)) {
+			uint32_t n = atomic_load_explicit(&other.nb, memory_order_relaxed), i;
+
+			for (i = 0; i < n && i < POKES; i++) {
+				uint32_t p = atomic_load_explicit(
+					&other.poke[i], memory_order_relaxed);
+
+				__atomic_store_n(&lk.mem[(p >> 8) % LINK_SIZE], (uint8_t)p,
+					__ATOMIC_RELAXED);
+			}
+		}
+	}
+	return NULL;
+}
+
+static void
+other_start(struct fuzz_in *in)
+{
+	uint32_t n = 1 + in_8(in) % POKES, i;
+
+	for (i = 0; i < n; i++) {
+		uint32_t off = (uint32_t)in_word(in, 2) * 8 + in_8(in) % 8;
+
+		/* Half of them in the rings, where it matters. */
+		if ((off & 8) != 0 && lk.nb_rings != 0) {
+			const struct link_ring *r = &lk.ring[off % lk.nb_rings];
+
+			off = r->off + off % (uint32_t)vbus_ioq_size(r->count);
+		}
+		atomic_store_explicit(&other.poke[i], off << 8 | in_8(in), memory_order_relaxed);
+	}
+	atomic_store_explicit(&other.nb, n, memory_order_relaxed);
+	if (!other.wanted)
+		return;
+	atomic_store_explicit(&other.active, true, memory_order_relaxed);
+	sem_post(&other.wake);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+static int
+memory_file(uint8_t *at, uint32_t size)
+{
+	int fd = memfd_create("north", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, size) != 0 ||
+		mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+		abort();
+	return fd;
+}
+
+static void
+memory_map(void)
+{
+	struct vbus_memmap *m = vbus_bridge_memmap(lk.b);
+	const uint32_t rw = VBUS_MEM_READ | VBUS_MEM_WRITE;
+
+	vbus_memmap_batch_begin(m);
+	vbus_memmap_add_borrowed(m, LINK_IOVA, LINK_MAIN, main_fd, 0, rw);
+	vbus_memmap_add_borrowed(m, LINK_IOVA + LINK_MAIN, LINK_NEXT, next_fd, 0, rw);
+	vbus_memmap_add_borrowed(m, LINK_ROM_IOVA, LINK_ROM, rom_fd, 0, VBUS_MEM_READ);
+	vbus_memmap_add_borrowed(m, LINK_NONE_IOVA, LINK_NONE, -1, 0, rw);
+	vbus_memmap_batch_end(m);
+}
+
+static void
+race_range(void)
+{
+	struct vbus_memcache mc = {0};
+	void *va = vbus_memview_ptr(vbus_memmap_view(vbus_bridge_memmap(lk.b)), &mc, LINK_IOVA, 1);
+
+	fuzz_race_lo = (uintptr_t)va;
+	fuzz_race_len = va != NULL ? LINK_MAIN : 0;
+}
+
+uint64_t
+link_addr(uint32_t off)
+{
+	return LINK_IOVA + off;
+}
+
+uint32_t
+link_alloc(uint32_t len)
+{
+	uint32_t off = lk.next;
+
+	len = (len + 63) & ~63u;
+	if (len > LINK_SIZE - off)
+		return 0;
+	lk.next += len;
+	return off;
+}
+
+uint64_t
+link_any_addr(struct fuzz_in *in)
+{
+	uint8_t how = in_8(in);
+
+	if (how < 128)
+		return link_addr(in_below(in, LINK_SIZE / 2) * 2u + how % 2u);
+	if (how < 160)
+		return link_addr(LINK_MAIN) - in_8(in); /* over the seam */
+	if (how < 176)
+		return link_addr(LINK_SIZE) - in_8(in); /* over the end */
+	if (how < 192)
+		return LINK_ROM_IOVA + in_word(in, 2) % LINK_ROM;
+	if (how < 200)
+		return LINK_NONE_IOVA + in_8(in);
+	if (how < 208)
+		return link_addr(0) - in_8(in);
+	return in_num(in);
+}
+
+/* ---- calls ------------------------------------------------------------------------------------- */
+
+int32_t
+link_call(uint32_t vector, const void *args, uint32_t len)
+{
+	if (len > 0)
+		memcpy(lk.mem + LINK_ARGS, args, len);
+	return vbus_bridge_call(lk.b, vector, link_addr(LINK_ARGS), len);
+}
+
+int32_t
+link_devcall(uint32_t vector, void *args, uint32_t len)
+{
+	const struct vbus_pci_call_desc call = {
+		.vector = vector, .len = len, .datap = link_addr(LINK_ARGS + 0x40)};
+	int32_t ret;
+
+	memcpy(lk.mem + LINK_ARGS + 0x40, args, len);
+	ret = link_call(VBUS_PCI_BRIDGE_SLOWCALL, &call, sizeof(call));
+	memcpy(args, lk.mem + LINK_ARGS + 0x40, len);
+	return ret;
+}
+
+int32_t
+link_open(uint32_t version)
+{
+	struct vbus_pci_deviceopen args = {.devid = lk.dev->devid, .version = version};
+	int32_t ret = link_devcall(VBUS_PCI_HC_DEVOPEN, &args, sizeof(args));
+
+	if (ret == 0)
+		lk.handle = args.handle;
+	return ret;
+}
+
+int32_t
+link_func(uint32_t func, void *data, uint32_t len)
+{
+	struct vbus_pci_devicecall args = {
+		.devh = lk.handle, .func = func, .len = len, .datap = link_addr(LINK_DATA)};
+	int32_t ret;
+
+	if (len != 0)
+		memcpy(lk.mem + LINK_DATA, data, len);
+	ret = link_devcall(VBUS_PCI_HC_DEVCALL, &args, sizeof(args));
+	if (len != 0)
+		memcpy(data, lk.mem + LINK_DATA, len);
+	return ret;
+}
+
+static int32_t
+keep_shm(int32_t ret)
+{
+	if (ret > 0)
+		lk.shms[lk.nb_shms++ % LINK_HANDLES] = ret;
+	return ret;
+}
+
+int32_t
+link_shm(uint32_t id, uint32_t off, uint32_t len, uint32_t signal)
+{
+	struct vbus_pci_deviceshm args = {
+		.devh = lk.handle,
+		.id = id,
+		.len = len,
+		.signal = {.offset = signal, .cookie = id + 100},
+		.datap = link_addr(off),
+	};
+
+	return keep_shm(link_devcall(VBUS_PCI_HC_DEVSHM, &args, sizeof(args)));
+}
+
+struct link_ring *
+link_ring(uint32_t id, uint32_t count, uint8_t valid)
+{
+	struct link_ring *r = &lk.ring[lk.nb_rings % LINK_RINGS];
+
+	r->off = link_alloc((uint32_t)vbus_ioq_size(count));
+	if (r->off == 0 || count > 64)
+		return NULL;
+	r->count = count;
+	if (vbus_ioq_north_format(&r->q, lk.mem + r->off, count, r->cookies, valid) != 0)
+		return NULL;
+	(void)vbus_signal_attach(
+		&r->sig, lk.mem + r->off + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	if (lk.nb_rings < LINK_RINGS)
+		lk.nb_rings++;
+	r->handle = link_shm(id, r->off, (uint32_t)vbus_ioq_size(count), IOQ_RING_SIGNAL_OFFSET);
+	return r;
+}
+
+void
+link_kick(struct link_ring *r)
+{
+	if (vbus_signal_inject(&r->sig))
+		vbus_bridge_signal_write(
+			lk.b, offsetof(struct vbus_pci_signals, shmsignal), (uint32_t)r->handle);
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+static void
+op_irq(void *arg)
+{
+	(void)arg;
+	nb_irqs++;
+}
+
+static bool
+op_irq_is_line(void *arg)
+{
+	(void)arg;
+	return (nb_irqs & 64) != 0;
+}
+
+static void
+op_stop(void *arg)
+{
+	(void)arg;
+}
+
+static const struct vbus_connector_ops connector = {
+	.name = "fuzz", .irq = op_irq, .irq_is_line = op_irq_is_line, .stop = op_stop};
+
+void
+link_init(struct vbus_device *dev, void (*setup)(struct fuzz_in *in))
+{
+	pthread_t tid;
+	const char *env = getenv("FUZZ_THREAD");
+
+	rte_log_set_global_level(RTE_LOG_EMERG);
+	lk.mem = mmap(NULL, LINK_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	lk.rom = mmap(NULL, LINK_ROM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (lk.mem == MAP_FAILED || lk.rom == MAP_FAILED)
+		abort();
+	main_fd = memory_file(lk.mem, LINK_MAIN);
+	next_fd = memory_file(lk.mem + LINK_MAIN, LINK_NEXT);
+	rom_fd = memory_file(lk.rom, LINK_ROM);
+	memset(lk.rom, 0x5a, LINK_ROM);
+	lk.bus = vbus_bus_get("fuzz");
+	if (lk.bus == NULL)
+		abort();
+	lk.b = lk.bus->bridge;
+	lk.dev = dev;
+	lk.setup = setup;
+	lk.remap = true;
+	if (vbus_bus_set_connector(lk.bus, &connector, NULL) != 0 ||
+		(dev != NULL && vbus_device_attach(dev, lk.bus) != 0) ||
+		vbus_bridge_session_open(lk.b, false) != 0)
+		abort();
+	other.wanted = env == NULL || *env != '0';
+	sem_init(&other.wake, 0, 0);
+	if (other.wanted && pthread_create(&tid, NULL, other_thread, NULL) != 0)
+		abort();
+}
+
+static void
+register_events(void)
+{
+	struct vbus_pci_busreg args = {.count = 1};
+	uint32_t i;
+
+	lk.evq.off = LINK_RING;
+	lk.evq.count = LINK_EVENTS;
+	(void)vbus_ioq_north_format(&lk.evq.q, lk.mem + LINK_RING, LINK_EVENTS, lk.evq.cookies, 1);
+	(void)vbus_signal_attach(
+		&lk.evq.sig, lk.mem + LINK_RING + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	for (i = 0; i < LINK_EVENTS; i++) {
+		const uint32_t off = i * (uint32_t)sizeof(struct vbus_pci_event);
+
+		(void)vbus_ioq_north_post(&lk.evq.q,
+			&(struct vbus_ioq_entry){.cookie = off,
+				.ptr = link_addr(LINK_SLOTS + off),
+				.len = sizeof(struct vbus_pci_event)},
+			1);
+	}
+	args.eventq[0].count = LINK_EVENTS;
+	args.eventq[0].ring = link_addr(LINK_RING);
+	args.eventq[0].data = link_addr(LINK_SLOTS);
+	(void)link_call(VBUS_PCI_BRIDGE_QREG, &args, sizeof(args));
+}
+
+void
+link_restart(struct fuzz_in *in)
+{
+	const struct vbus_pci_negotiate args = {
+		VBUS_PCI_MAGIC, VBUS_PCI_CALL_VERSION, in_8(in) & 1 ? VBUS_CAP_DEVNAME : 0};
+
+	lk.nb_rings = 0;
+	lk.next = LINK_HEAP;
+	lk.handle = 0;
+	(void)link_call(VBUS_PCI_BRIDGE_NEGOTIATE, &args, sizeof(args));
+	register_events();
+	if (lk.setup != NULL)
+		lk.setup(in);
+}
+
+void
+link_begin(struct fuzz_in *in)
+{
+	uint8_t how = in_8(in);
+
+	if (lk.remap) {
+		vbus_bridge_session_close(lk.b, "fuzz");
+		if (vbus_bridge_session_open(lk.b, false) != 0)
+			abort();
+		memory_map();
+		lk.remap = false;
+	}
+	race_range();
+	memset(lk.mem, 0, LINK_SIZE);
+	memset(lk.shms, 0, sizeof(lk.shms));
+	lk.nb_shms = 0;
+	lk.nb_rings = 0;
+	lk.handle = 0;
+	lk.next = LINK_HEAP;
+	if ((how & 0x0f) != 0x0f)
+		link_restart(in);
+	if ((how & 0xe0) == 0xe0)
+		other_start(in);
+}
+
+void
+link_end(void)
+{
+	struct vbus_bridge_info info;
+
+	atomic_store_explicit(&other.active, false, memory_order_relaxed);
+	fuzz_end();
+	vbus_bridge_reset(lk.b, true);
+	fuzz_ctl_poll();
+	vbus_bridge_info(lk.b, &info);
+	FUZZ_CHECK(info.nb_conns == 0 && info.nb_shms == 0 && info.nb_channels == 0);
+	FUZZ_CHECK(info.nb_events_held == 0 && !info.negotiated && !info.events_ready);
+	/* All bytes are as the first, and that is what it was. */
+	FUZZ_CHECK(lk.rom[0] == 0x5a && memcmp(lk.rom, lk.rom + 1, LINK_ROM - 1) == 0);
+}
+
+/* ---- north does something ---------------------------------------------------------------------- */
+
+static void
+poke_ring(struct fuzz_in *in)
+{
+	struct link_ring *r = lk.nb_rings == 0 ? &lk.evq : &lk.ring[in_8(in) % lk.nb_rings];
+	struct ioq_ring_head *h = (void *)(lk.mem + r->off);
+	struct ioq_ring_desc *d = (void *)(lk.mem + r->off + sizeof(*h));
+	uint8_t how = in_8(in);
+	uint32_t i, n;
+
+	if (how >= 0xf0)
+		r = &lk.evq;
+	switch (how % 8) {
+	case 0:
+	case 1:
+		for (i = in_8(in), n = in_8(in) % 64; n != 0; n--, i++)
+			d[i % r->count].sown = 1;
+		break;
+	case 2:
+		d[in_8(in) % r->count].sown = in_8(in);
+		break;
+	case 3:
+	case 4:
+		d += in_8(in) % r->count;
+		d->ptr = link_any_addr(in);
+		d->len = in_num(in);
+		d->sown = 1;
+		break;
+	case 5: {
+		struct ioq_ring_idx *x = &h->idx[in_8(in) & 1];
+
+		x->head = (uint32_t)in_num(in);
+		x->tail = (uint32_t)in_num(in);
+		x->full = in_8(in);
+		break;
+	}
+	case 6:
+		h->magic ^= in_8(in);
+		h->count = (uint32_t)in_num(in);
+		break;
+	default:
+		h->signal.north.enabled = how >> 3 & 1;
+		h->signal.north.pending = how >> 4 & 1;
+		h->signal.south.dirty = how >> 5 & 1;
+		h->signal.south.pending = how >> 6 & 1;
+		break;
+	}
+}
+
+static uint64_t
+any_handle(struct fuzz_in *in)
+{
+	uint8_t how = in_8(in);
+
+	if (how < 192)
+		return lk.handle;
+	if (how < 208)
+		return lk.handle - 1;
+	if (how < 224)
+		return lk.handle - (1ULL << 32); /* of before */
+	return in_num(in);
+}
+
+static uint32_t
+any_shm(struct fuzz_in *in)
+{
+	uint8_t how = in_8(in);
+
+	if (how < 224)
+		return (uint32_t)lk.shms[how % LINK_HANDLES];
+	return (uint32_t)in_num(in);
+}
+
+/* The argument block of a device call, with fields that mean something now and then. */
+static uint32_t
+any_args(struct fuzz_in *in, uint32_t vector, uint8_t *p)
+{
+	uint32_t len;
+
+	memset(p, 0, 64);
+	switch (vector) {
+	case VBUS_PCI_HC_DEVOPEN: {
+		struct vbus_pci_deviceopen a = {.version = 1};
+
+		a.devid = lk.dev != NULL ? lk.dev->devid : 1;
+		if (in_8(in) >= 192) {
+			a.devid = (uint32_t)in_num(in);
+			a.version = (uint32_t)in_num(in);
+		}
+		memcpy(p, &a, len = sizeof(a));
+		break;
+	}
+	case VBUS_PCI_HC_DEVCLOSE: {
+		struct vbus_pci_deviceclose a = {any_handle(in)};
+
+		memcpy(p, &a, len = sizeof(a));
+		break;
+	}
+	case VBUS_PCI_HC_DEVCALL: {
+		struct vbus_pci_devicecall a = {.devh = any_handle(in)};
+
+		a.func = in_8(in) % 16;
+		a.len = (uint32_t)in_num(in);
+		a.datap = link_any_addr(in);
+		memcpy(p, &a, len = sizeof(a));
+		break;
+	}
+	case VBUS_PCI_HC_DEVSHM: {
+		struct vbus_pci_deviceshm a = {.devh = any_handle(in)};
+		uint8_t how = in_8(in);
+
+		a.id = in_8(in) % 64;
+		a.len = how & 1 ? (uint32_t)in_num(in) : (uint32_t)vbus_ioq_size(how >> 2);
+		a.signal.offset = how & 2 ? (uint32_t)in_num(in) : IOQ_RING_SIGNAL_OFFSET;
+		if ((how & 0xf0) == 0xf0)
+			a.signal.offset = VBUS_PCI_SHM_NO_SIGNAL;
+		a.signal.cookie = 0x100u + a.id;
+		a.datap = link_any_addr(in);
+		memcpy(p, &a, len = sizeof(a));
+		break;
+	}
+	default:
+		len = in_8(in) % 64;
+		in_bytes(in, p, len);
+		break;
+	}
+	return len;
+}
+
+static void
+device_call(struct fuzz_in *in)
+{
+	uint8_t how = in_8(in), args[64];
+	uint32_t vector = how % 8 < 2 ? in_8(in) % 6 : 2 + how % 2u;
+	struct vbus_pci_fastcall_desc fast = {0};
+	int32_t ret;
+
+	fast.call.vector = vector;
+	fast.call.len = any_args(in, vector, args);
+	fast.call.datap = link_addr(LINK_ARGS + 0x40);
+	memcpy(lk.mem + LINK_ARGS + 0x40, args, sizeof(args));
+	if (how >= 0xf0)
+		fast.call.datap = link_any_addr(in);
+	if (how >= 0xe0 && how < 0xf0)
+		fast.call.len = (uint32_t)in_num(in);
+	if ((how & 0x10) != 0) {
+		memcpy(lk.mem + LINK_FAST, &fast, sizeof(fast));
+		vbus_bridge_signal_write(
+			lk.b, offsetof(struct vbus_pci_signals, fastcall), how >> 5 & 1);
+		return;
+	}
+	ret = link_call(VBUS_PCI_BRIDGE_SLOWCALL, &fast.call, sizeof(fast.call));
+	if (vector == VBUS_PCI_HC_DEVSHM)
+		keep_shm(ret);
+	if (vector == VBUS_PCI_HC_DEVOPEN && ret == 0) {
+		struct vbus_pci_deviceopen a;
+
+		memcpy(&a, lk.mem + LINK_ARGS + 0x40, sizeof(a));
+		lk.handle = a.handle;
+	}
+}
+
+static void
+bridge_call(struct fuzz_in *in)
+{
+	uint8_t how = in_8(in), args[80] = {0};
+	uint32_t vector = how % 8;
+	uint32_t len = 0;
+
+	switch (vector) {
+	case VBUS_PCI_BRIDGE_NEGOTIATE: {
+		struct vbus_pci_negotiate a = {VBUS_PCI_MAGIC, VBUS_PCI_CALL_VERSION, in_8(in)};
+
+		memcpy(args, &a, len = sizeof(a));
+		break;
+	}
+	case VBUS_PCI_BRIDGE_QREG: {
+		struct vbus_pci_busreg a = {.count = 1};
+
+		a.eventq[0].count = how & 0x80 ? (uint32_t)in_num(in) : LINK_EVENTS;
+		a.eventq[0].ring = how & 0x40 ? link_any_addr(in) : link_addr(LINK_RING);
+		a.eventq[0].data = how & 0x20 ? link_any_addr(in) : link_addr(LINK_SLOTS);
+		memcpy(args, &a, len = sizeof(a));
+		break;
+	}
+	case VBUS_PCI_BRIDGE_FASTCALL_ADD: {
+		struct vbus_pci_call_desc a = {.vector = how >> 5 & 1, .len = 24};
+
+		a.datap = how & 0x80 ? link_any_addr(in) : link_addr(LINK_FAST);
+		if ((how & 0x40) != 0)
+			a.vector = (uint32_t)in_num(in);
+		memcpy(args, &a, len = sizeof(a));
+		break;
+	}
+	case VBUS_PCI_BRIDGE_FASTCALL_DROP:
+		args[0] = how >> 7;
+		len = 4;
+		break;
+	case VBUS_PCI_BRIDGE_DEVNAME:
+		args[0] = lk.dev != NULL ? (uint8_t)lk.dev->devid : 1;
+		len = sizeof(struct vbus_pci_devname);
+		break;
+	default:
+		break;
+	}
+	if ((how & 0x18) == 0x18) {
+		len = in_8(in) % (uint32_t)sizeof(args);
+		in_bytes(in, args, len);
+		memcpy(lk.mem + LINK_ARGS, args, len);
+		(void)vbus_bridge_call(
+			lk.b, (uint32_t)in_num(in), link_any_addr(in), (uint32_t)in_num(in));
+		return;
+	}
+	(void)link_call(vector, args, len);
+}
+
+static void
+registers(struct fuzz_in *in)
+{
+	uint8_t buf[64], how = in_8(in);
+	uint32_t len = 1u << (how >> 3 & 7) % 5;
+	uint64_t off = how & 4 ? in_num(in) : in_8(in) % 32;
+
+	in_bytes(in, buf, len);
+	switch (how & 3) {
+	case 0:
+		vbus_bridge_regs_write(lk.b, off, buf, len);
+		break;
+	case 1:
+		vbus_bridge_regs_read(lk.b, off, buf, len);
+		break;
+	case 2:
+		vbus_bridge_config_write(lk.b, (uint32_t)off, buf, len);
+		break;
+	default:
+		vbus_bridge_config_read(lk.b, (uint32_t)off, buf, len);
+		break;
+	}
+}
+
+/* Memory goes and comes. */
+static void
+memory(struct fuzz_in *in)
+{
+	struct vbus_memmap *m = vbus_bridge_memmap(lk.b);
+	uint8_t how = in_8(in);
+
+	if (m == NULL)
+		return;
+	lk.remap = true;
+	switch (how % 4) {
+	case 0:
+		(void)vbus_memmap_del(m, link_any_addr(in), in_num(in) * 64);
+		break;
+	case 1:
+		(void)vbus_memmap_del(m, 0, 0);
+		break;
+	case 2: {
+		int fd = how & 0x10 ? next_fd : how & 0x20 ? rom_fd : main_fd;
+		uint64_t off = in_num(in);
+		uint64_t iova = how & 0x80 ? link_any_addr(in) : LINK_IOVA + off;
+		/* The read-only file stays so. */
+		uint32_t flags = fd == rom_fd ? VBUS_MEM_READ : 3;
+
+		(void)vbus_memmap_add_borrowed(m, iova, in_num(in) * 64, fd, off, flags);
+		break;
+	}
+	default:
+		memory_map();
+		break;
+	}
+	race_range();
+}
+
+static void
+events(struct fuzz_in *in)
+{
+	struct vbus_ioq_entry e;
+	uint32_t n = in_8(in) % 20;
+
+	while (n-- != 0 && vbus_ioq_north_pop(&lk.evq.q, &e, 1) == 1)
+		vbus_ioq_north_repost(&lk.evq.q, 1);
+	vbus_signal_take(&lk.evq.sig);
+	if (vbus_signal_inject(&lk.evq.sig))
+		vbus_bridge_signal_write(lk.b, offsetof(struct vbus_pci_signals, eventq), 0);
+}
+
+void
+link_any(struct fuzz_in *in)
+{
+	uint8_t op = in_8(in);
+
+	switch (op % 24) {
+	case 0:
+	case 1:
+	case 2:
+	case 3:
+	case 4:
+		poke_ring(in);
+		break;
+	case 5:
+	case 6: {
+		uint8_t bytes[16];
+		uint32_t off = in_below(in, LINK_SIZE - 16);
+		uint32_t n = in_bytes(in, bytes, 1 + op / 24);
+
+		memcpy(lk.mem + off, bytes, n);
+		break;
+	}
+	case 7:
+	case 8:
+	case 9:
+		device_call(in);
+		break;
+	case 10:
+	case 11:
+		vbus_bridge_signal_write(
+			lk.b, offsetof(struct vbus_pci_signals, shmsignal), any_shm(in));
+		break;
+	case 12:
+		vbus_bridge_kick(lk.b);
+		break;
+	case 13:
+		fuzz_ctl_tick(10000000ULL << op / 48);
+		break;
+	case 14:
+		fuzz_ctl_poll();
+		break;
+	case 15:
+		events(in);
+		break;
+	case 16:
+		bridge_call(in);
+		break;
+	case 17:
+		registers(in);
+		break;
+	case 18:
+		vbus_bridge_signal_write(lk.b, in_8(in) % 16, (uint32_t)in_num(in));
+		break;
+	case 19:
+		if (op >= 0x80)
+			memory(in);
+		break;
+	case 20:
+		if (op >= 0xc0)
+			vbus_bridge_reset(lk.b, (op & 1) != 0);
+		break;
+	case 21:
+		if (op >= 0x80)
+			link_restart(in);
+		break;
+	case 22:
+		if (op < 0x10) {
+			vbus_bridge_session_close(lk.b, "left");
+			lk.remap = true;
+			if (vbus_bridge_session_open(lk.b, false) == 0)
+				memory_map();
+			race_range();
+		}
+		break;
+	default:
+		(void)vbus_bridge_irq_outstanding(lk.b);
+		(void)vbus_bridge_irq_served(lk.b);
+		break;
+	}
+}
