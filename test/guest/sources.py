@@ -59,11 +59,37 @@ def checkpatch(guest_lab):
     lab.check(len(files) > 5, f'checkpatch says nothing of {len(files)} files')
 
 
+def dkms():
+    """Every module that Kbuild builds is one that dkms installs, from where it lies, and the source tree has its folder."""
+    def text(*names):
+        with open(os.path.join(lab.TOP, 'guest', *names), encoding='utf-8') as file:
+            return file.read()
+    built = {}
+    for folder in re.findall(r'(\w+)/', ' '.join(re.findall(r'^obj-m\s*[+:]=(.*)$', text('Kbuild'), re.M))):
+        for name in re.findall(r'(\w+)\.o', ' '.join(re.findall(r'^obj-m\s*[+:]=(.*)$', text(folder, 'Kbuild'), re.M))):
+            built[name] = folder
+    conf = dict(re.findall(r'^(\w+\[\d+\])="(.*)"$', text('dkms.conf'), re.M))
+    listed = {}
+    for key, name in conf.items():
+        if key.startswith('BUILT_MODULE_NAME'):
+            number = key[key.index('['):]
+            listed[name] = conf.get('BUILT_MODULE_LOCATION' + number)
+            lab.check(conf.get('DEST_MODULE_LOCATION' + number), f'dkms.conf says where {name} goes')
+    lab.check(listed == built and len(built) >= 6, f'dkms.conf has what is built: {" ".join(sorted(built))}')
+    tree = os.path.join(lab.scratch(), 'root')
+    subprocess.run(['make', '-s', '-C', os.path.join(lab.TOP, 'guest'), 'dkms-source', f'DESTDIR={tree}'], check=True,
+                   env=dict(os.environ, MAKEFLAGS=''))
+    top = glob.glob(os.path.join(tree, 'usr', 'src', 'vbus-*'))[0]
+    missing = [folder for folder in [*built.values(), 'include'] if not os.path.isdir(os.path.join(top, folder))]
+    lab.check(not missing, f'and its source tree has every folder {missing or ""}')
+
+
 def main():
     guest_lab = guestlab.Lab()
     for tool in ('sparse', 'perl'):
         guestlab.which(tool)
     checkpatch(guest_lab)
+    dkms()
     for kernel in guest_lab.kernels.values():
         compilers(guest_lab, kernel)
 
