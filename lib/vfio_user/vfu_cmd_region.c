@@ -172,6 +172,7 @@ vfu_on_region_read(struct vfu_session *s, const uint8_t *payload, uint32_t len)
 	struct vfu_access a;
 	uint32_t within;
 	uint8_t *out;
+	int rc;
 
 	memcpy(&a, payload, sizeof(a));
 	if (len != sizeof(a) || a.region >= s->conf.num_regions || a.count > VFU_XFER_MAX)
@@ -185,22 +186,31 @@ vfu_on_region_read(struct vfu_session *s, const uint8_t *payload, uint32_t len)
 	within = access_within(s, &a, VFU_REGION_F_READ);
 	if (within == 0 || s->conf.ops->region_read == NULL)
 		return 0;
-	if (s->conf.ops->region_read(s->conf.arg, a.region, a.offset, out, within) != 0) {
+	rc = s->conf.ops->region_read(s->conf.arg, a.region, a.offset, out, within);
+	if (rc == -EINPROGRESS)
+		return rc;
+	if (rc != 0) {
 		s->st->stats.access_errors++;
 		memset(out, 0, a.count);
 	}
 	return 0;
 }
 
-static void
+/* 0, or -EINPROGRESS. */
+static int
 region_write(struct vfu_session *s, const struct vfu_access *a, const uint8_t *data)
 {
 	uint32_t within = access_within(s, a, VFU_REGION_F_WRITE);
+	int rc;
 
 	if (within == 0 || s->conf.ops->region_write == NULL)
-		return;
-	if (s->conf.ops->region_write(s->conf.arg, a->region, a->offset, data, within) != 0)
+		return 0;
+	rc = s->conf.ops->region_write(s->conf.arg, a->region, a->offset, data, within);
+	if (rc == -EINPROGRESS)
+		return rc;
+	if (rc != 0)
 		s->st->stats.access_errors++;
+	return 0;
 }
 
 int
@@ -217,8 +227,7 @@ vfu_on_region_write(struct vfu_session *s, const uint8_t *payload, uint32_t len)
 	if (out == NULL)
 		return -ENOBUFS;
 	memcpy(out, &a, sizeof(a));
-	region_write(s, &a, payload + sizeof(a));
-	return 0;
+	return region_write(s, &a, payload + sizeof(a));
 }
 
 int
@@ -246,12 +255,16 @@ vfu_on_region_multi(struct vfu_session *s, const uint8_t *payload, uint32_t len)
 	for (uint64_t i = 0; i < count && s->over == 0 && !s->freed; i++) {
 		struct vfu_access a;
 		struct vfu_multi m;
+		int rc;
 
 		memcpy(&m, payload + i * sizeof(m), sizeof(m));
 		a.offset = m.offset;
 		a.region = m.region;
 		a.count = m.count;
-		region_write(s, &a, m.data);
+		/* Those before it are written again: they are registers. */
+		rc = region_write(s, &a, m.data);
+		if (rc != 0)
+			return rc;
 	}
 	return 0;
 }

@@ -103,6 +103,7 @@ reply(struct vfu_session *s, const struct vfu_header *h, int error)
 	r.size = (uint32_t)sizeof(r) + a->len;
 	memcpy(a->payload - sizeof(r), &r, sizeof(r));
 	rc = vfu_tx_commit(&s->st->tx, r.size, a->fds, a->nb_fds);
+	s->replied = rc == 0;
 	if (rc == -ENOBUFS)
 		vfu_session_end(s, rc, "the client does not read its replies");
 	else if (rc != 0)
@@ -150,6 +151,10 @@ vfu_session_dispatch(struct vfu_session *s)
 		rc = cmd->handler(s, s->st->rx.buf + sizeof(h), h.size - (uint32_t)sizeof(h));
 		if (rc > 0)
 			rc = -EIO;
+	}
+	if (rc == -EINPROGRESS) {
+		s->deferred = true;
+		return;
 	}
 	if (rc != 0) {
 		stats->errors++;

@@ -72,13 +72,21 @@ vfu_io_peer(int sock, struct vfu_peer *peer)
 	return 0;
 }
 
+/* A killed process's stores are seen up to some point in program order: keep the compiler to it. */
+static inline void
+in_order(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 void
 vfu_rx_init(struct vfu_rx *rx)
 {
+	rx->note.active = 0;
+	in_order();
 	rx->len = 0;
 	rx->nb_fds = 0;
 	rx->bad_fds = 0;
-	rx->pad = 0;
 }
 
 struct vfu_header
@@ -154,27 +162,69 @@ rx_collect_fds(struct vfu_rx *rx, struct msghdr *msg)
 	}
 }
 
-/* One recvmsg(). Bytes, or 0 nothing there, or a negative errno (-EPIPE: end of stream). */
-static ssize_t
+union rx_control {
+	struct cmsghdr align;
+	char buf[CMSG_SPACE(VFU_MAX_FDS * sizeof(int))];
+};
+
+/*
+ * One recvmmsg() of one message: rx->len grows by the bytes. 1, or 0 nothing there, or a negative
+ * errno (-EPIPE: end of stream).
+ */
+static int
 rx_read(int sock, struct vfu_rx *rx, void *buf, size_t len)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(VFU_MAX_FDS * sizeof(int))];
-	} control;
+	union rx_control control;
 	struct iovec iov = {.iov_base = buf, .iov_len = len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
+	struct mmsghdr *mm = &rx->note.mm;
+	int n;
 
 	do {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control.buf);
-		n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		memset(mm, 0, sizeof(*mm));
+		mm->msg_hdr.msg_iov = &iov;
+		mm->msg_hdr.msg_iovlen = 1;
+		mm->msg_hdr.msg_control = &control;
+		mm->msg_hdr.msg_controllen = sizeof(control.buf);
+		rx->from = rx->len;
+		in_order();
+		rx->note.active = 1;
+		n = recvmmsg(sock, mm, 1, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
 	} while (n < 0 && errno == EINTR);
+	if (n <= 0) {
+		rx->note.active = 0;
+		return n == 0 || errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
+	}
+	rx_collect_fds(rx, &mm->msg_hdr);
+	n = (int)mm->msg_len;
+	rx->len = rx->from + (uint32_t)n;
+	in_order();
+	rx->note.active = 0;
+	return n == 0 ? -EPIPE : 1;
+}
+
+int
+vfu_rx_peek_fds(int sock, int *fds, uint32_t max)
+{
+	union rx_control control;
+	uint8_t byte;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.buf)};
+	struct vfu_rx rx_fds; /* the descriptors of it only */
+	ssize_t n;
+
+	n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_PEEK | MSG_CMSG_CLOEXEC);
 	if (n < 0)
-		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
-	rx_collect_fds(rx, &msg);
-	return n == 0 ? -EPIPE : n;
+		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
+	rx_fds.nb_fds = 0;
+	rx_fds.bad_fds = 0;
+	rx_collect_fds(&rx_fds, &msg);
+	while (rx_fds.nb_fds > max)
+		close(rx_fds.fds[--rx_fds.nb_fds]);
+	memcpy(fds, rx_fds.fds, rx_fds.nb_fds * sizeof(fds[0]));
+	return (int)rx_fds.nb_fds;
 }
 
 int
@@ -185,7 +235,7 @@ vfu_rx_step(int sock, struct vfu_rx *rx)
 	for (;;) {
 		size_t want = sizeof(struct vfu_header) - rx->len;
 		void *dst = waste;
-		ssize_t n;
+		int n;
 
 		if (rx->len >= sizeof(struct vfu_header)) {
 			struct vfu_header h = vfu_rx_header(rx);
@@ -206,35 +256,38 @@ vfu_rx_step(int sock, struct vfu_rx *rx)
 		if (n == -EPIPE && rx->len == 0)
 			return -ECONNRESET;
 		if (n <= 0)
-			return (int)n;
-		rx->len += (uint32_t)n;
+			return n;
 	}
+}
+
+/* Attach descriptors to a message. */
+static void
+put_fds(struct msghdr *msg, union rx_control *control, const int *fds, uint32_t nb_fds)
+{
+	struct cmsghdr *c;
+
+	if (nb_fds == 0)
+		return;
+	memset(control, 0, CMSG_SPACE(nb_fds * sizeof(int)));
+	msg->msg_control = control;
+	msg->msg_controllen = CMSG_SPACE(nb_fds * sizeof(int));
+	c = CMSG_FIRSTHDR(msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(nb_fds * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, nb_fds * sizeof(int));
 }
 
 ssize_t
 vfu_io_send(int sock, struct iovec *iov, uint32_t nb_iov, const int *fds, uint32_t nb_fds)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(VFU_MAX_FDS * sizeof(int))];
-	} control;
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = nb_iov};
+	union rx_control control;
 	ssize_t n;
 
 	if (nb_fds > VFU_MAX_FDS)
 		return -EINVAL;
-	if (nb_fds > 0) {
-		struct cmsghdr *c;
-
-		memset(&control, 0, CMSG_SPACE(nb_fds * sizeof(int)));
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(nb_fds * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(nb_fds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, nb_fds * sizeof(int));
-	}
+	put_fds(&msg, &control, fds, nb_fds);
 	do {
 		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
@@ -244,6 +297,9 @@ vfu_io_send(int sock, struct iovec *iov, uint32_t nb_iov, const int *fds, uint32
 void
 vfu_tx_init(struct vfu_tx *tx)
 {
+	tx->note.active = 0;
+	tx->joining = 0;
+	in_order();
 	tx->head = 0;
 	tx->tail = 0;
 	tx->sent = 0;
@@ -327,8 +383,22 @@ vfu_tx_commit(struct vfu_tx *tx, uint32_t size, const int *fds, uint32_t nb_fds)
 		}
 		tx->nb_fd_msgs++;
 	}
-	tx->tail += size;
+	tx->join_tail = tx->tail + size;
 	return 0;
+}
+
+void
+vfu_io_join(struct vfu_rx *rx, struct vfu_tx *tx)
+{
+	tx->join_nr = rx->nr + 1;
+	in_order();
+	tx->joining = 1;
+	in_order();
+	tx->tail = tx->join_tail;
+	rx->nr = tx->join_nr;
+	vfu_rx_reset(rx);
+	in_order();
+	tx->joining = 0;
 }
 
 /* The descriptors of the first message have left, or never will. */
@@ -381,26 +451,80 @@ tx_advance(struct vfu_tx *tx, uint32_t n)
 	}
 }
 
+/* One sendmmsg() from the head, and the positions after it. 1, 0 the socket is full, or -errno. */
+static int
+tx_send(int sock, struct vfu_tx *tx)
+{
+	bool with_fds = tx->nb_fd_msgs > 0 && tx->fd_msgs[0].pos == tx->head;
+	struct iovec iov = {
+		.iov_base = tx->buf + tx->head + tx->sent,
+		.iov_len = tx_chunk(tx),
+	};
+	struct mmsghdr *mm = &tx->note.mm;
+	union rx_control control;
+	int n;
+
+	do {
+		memset(mm, 0, sizeof(*mm));
+		mm->msg_hdr.msg_iov = &iov;
+		mm->msg_hdr.msg_iovlen = 1;
+		if (with_fds)
+			put_fds(&mm->msg_hdr, &control, tx->fd_msgs[0].fds, tx->fd_msgs[0].nb);
+		tx->from_head = tx->head;
+		tx->from_tail = tx->tail;
+		tx->from_sent = tx->sent;
+		in_order();
+		tx->note.active = 1;
+		n = sendmmsg(sock, mm, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0) {
+		tx->note.active = 0;
+		return n == 0 || errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
+	}
+	if (with_fds)
+		tx_drop_first_fds(tx);
+	tx_advance(tx, mm->msg_len);
+	in_order();
+	tx->note.active = 0;
+	return 1;
+}
+
 int
 vfu_tx_flush(int sock, struct vfu_tx *tx)
 {
 	while (tx->head < tx->tail) {
-		bool with_fds = tx->nb_fd_msgs > 0 && tx->fd_msgs[0].pos == tx->head;
-		struct iovec iov = {.iov_base = tx->buf + tx->head + tx->sent};
-		ssize_t n;
+		int n = tx_send(sock, tx);
 
-		iov.iov_len = tx_chunk(tx);
-		n = vfu_io_send(sock, &iov, 1, with_fds ? tx->fd_msgs[0].fds : NULL,
-			with_fds ? tx->fd_msgs[0].nb : 0);
-		if (n == -EAGAIN || n == -EWOULDBLOCK)
-			return 0;
-		if (n < 0)
-			return (int)n;
-		if (with_fds)
-			tx_drop_first_fds(tx);
-		tx_advance(tx, (uint32_t)n);
+		if (n <= 0)
+			return n;
 	}
 	return 1;
+}
+
+void
+vfu_io_recover(struct vfu_rx *rx, struct vfu_tx *tx)
+{
+	if (rx->note.active != 0) {
+		rx->len = rx->from + rx->note.mm.msg_len;
+		rx->note.active = 0;
+	}
+	if (tx->note.active != 0) {
+		tx->head = tx->from_head;
+		tx->tail = tx->from_tail;
+		tx->sent = tx->from_sent;
+		/* What it says is checked afterwards; not read here beyond the queue. */
+		if (tx->tail <= VFU_TX_MAX && tx->head <= tx->tail)
+			tx_advance(tx, tx->note.mm.msg_len);
+		tx->note.active = 0;
+	}
+	if (tx->joining != 0) {
+		tx->tail = tx->join_tail;
+		rx->nr = tx->join_nr;
+		rx->len = 0;
+		rx->bad_fds = 0;
+		rx->nb_fds = 0;
+		tx->joining = 0;
+	}
 }
 
 void

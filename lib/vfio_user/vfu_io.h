@@ -8,12 +8,16 @@
  * @file
  * Framing: messages and their descriptors out of and into a stream socket, without blocking.
  *
- * struct vfu_rx and struct vfu_tx are plain data without pointers, because a server's lie in the
- * resumable state of its session (vfu_server.h). Nothing here is safe for concurrent use of one
- * object; any thread may run it.
+ * struct vfu_rx and struct vfu_tx are plain data, because a server's lie in the resumable state of
+ * its session (vfu_server.h). The pointers in their headers are written anew for each call. Nothing
+ * here is safe for concurrent use of one object; any thread may run it.
+ *
+ * Either may be found as a killed process left it: what it had under way is noted before, and the
+ * kernel writes the number of bytes into the header within the system call (ADR-0016).
  */
 
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "vfu_proto.h"
@@ -29,12 +33,25 @@ extern "C" {
 /** Whole messages are sent together up to this size: one buffer of the kernel, never split. */
 #define VFU_TX_CHUNK 16384u
 
+/**
+ * One recvmmsg() or sendmmsg() under way. `active` is set when `mm` and the saved positions are
+ * good, and cleared when the positions have moved: a successor moves them again, from the saved
+ * ones.
+ */
+struct vfu_io_note {
+	struct mmsghdr mm;
+	uint32_t active;
+	uint32_t pad;
+};
+
 /** A message that is being received. Between messages, len and nb_fds are 0. */
 struct vfu_rx {
 	uint32_t len;	  /**< bytes of the message read so far, the skipped ones included */
 	uint32_t nb_fds;  /**< descriptors that came with it */
 	uint32_t bad_fds; /**< 1: some descriptors were lost (too many, or none free here) */
-	uint32_t pad;
+	uint32_t from;	  /**< `len` before the call that is noted */
+	uint64_t nr;	  /**< messages that were there before this one */
+	struct vfu_io_note note;
 	int32_t fds[VFU_MAX_FDS + 3];
 	/** Header and payload; of a message longer than this only the header is kept. */
 	uint8_t buf[VFU_MSG_MAX];
@@ -53,6 +70,16 @@ struct vfu_tx {
 	uint32_t tail;
 	uint32_t sent;
 	uint32_t nb_fd_msgs;
+	/* Of the call that is noted: */
+	uint32_t from_head;
+	uint32_t from_tail;
+	uint32_t from_sent;
+	/* A reply joins the queue and its message leaves rx: done again by a successor. */
+	uint32_t joining;
+	uint32_t join_tail; /**< `tail` afterwards */
+	uint32_t pad;
+	uint64_t join_nr; /**< rx.nr afterwards */
+	struct vfu_io_note note;
 	struct vfu_tx_fds fd_msgs[VFU_TX_MAX_FD_MSGS];
 	uint8_t buf[VFU_TX_MAX];
 };
@@ -72,6 +99,13 @@ void vfu_rx_init(struct vfu_rx *rx);
  */
 int vfu_rx_step(int sock, struct vfu_rx *rx);
 
+/**
+ * Look at the descriptors that wait with the first byte of the next message, and leave them there.
+ * @param fds  duplicates, the caller's
+ * @return how many, at most @p max; negative errno
+ */
+int vfu_rx_peek_fds(int sock, int *fds, uint32_t max);
+
 /** The message's header; valid once a whole message is there. */
 struct vfu_header vfu_rx_header(const struct vfu_rx *rx);
 
@@ -83,6 +117,15 @@ void vfu_rx_reset(struct vfu_rx *rx);
 
 /** Forget everything, close nothing. */
 void vfu_tx_init(struct vfu_tx *tx);
+
+/**
+ * Put right what a process left that was killed: the call under way is over, and a reply that was
+ * joining has joined. Says nothing of descriptors. Idempotent.
+ */
+void vfu_io_recover(struct vfu_rx *rx, struct vfu_tx *tx);
+
+/** The reply is complete in tx, or there is none: from here on the message counts as served. */
+void vfu_io_join(struct vfu_rx *rx, struct vfu_tx *tx);
 
 /** 0, or -EINVAL when a state that was handed over does not hold together. */
 int vfu_rx_check(const struct vfu_rx *rx);

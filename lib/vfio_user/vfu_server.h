@@ -93,8 +93,17 @@ struct vfu_set_irqs {
  * said otherwise. Any of them may be NULL: the command is refused with EOPNOTSUPP then, except
  * where a harmless answer exists (noted). An operation must not call vfu_session_process(); it
  * may call vfu_session_stop() and vfu_session_free().
+ *
+ * region_read and region_write may return -EINPROGRESS: not now. The message stays where it is, and
+ * everything behind it; the next vfu_session_process() asks again.
  */
 struct vfu_ops {
+	/**
+	 * Descriptors of the message that is next, number `nr`, before it leaves the socket: duplicates,
+	 * which stay the session's. Whoever must not lose them when this process is killed keeps them
+	 * elsewhere. NULL: nobody (and no system call more per message).
+	 */
+	void (*park)(void *arg, uint64_t nr, const int *fds, uint32_t nb_fds);
 	/**
 	 * Fill in a region; called for every index at open (size and flags are kept) and for each
 	 * GET_REGION_INFO. `info` comes as an absent region. The descriptor stays the owner's.
@@ -166,12 +175,13 @@ struct vfu_session_stats {
 };
 
 #define VFU_SESSION_MAGIC   0x76667573u
-#define VFU_SESSION_VERSION 1u
+#define VFU_SESSION_VERSION 2u
 
 /**
  * Everything that another process would need to go on with this connection, together with the
  * socket: plain data, no pointers, one writer (the thread that runs the session). Descriptors are
- * listed by number. A message lies in rx until its command has been served and its reply is in tx.
+ * listed by number. A message lies in rx until its command has been served and its reply is in tx;
+ * both change as one (vfu_io_join()), also for who finds the state after a SIGKILL.
  */
 struct vfu_session_state {
 	uint32_t magic;	  /**< VFU_SESSION_MAGIC, once a session uses it */
@@ -217,6 +227,19 @@ int vfu_session_process(struct vfu_session *session, unsigned int budget);
 
 /** Events to wait for now: EPOLLIN, and EPOLLOUT while replies wait. */
 uint32_t vfu_session_want_events(const struct vfu_session *session);
+
+/** Did the last operation say -EINPROGRESS? */
+bool vfu_session_deferred(const struct vfu_session *session);
+
+/** A whole message lies there that was not answered; *@p nr: messages before it. */
+bool vfu_session_pending(const struct vfu_session_state *state, uint64_t *nr);
+
+/**
+ * Before vfu_session_open() of a state that another process has left, killed or not: put it right,
+ * with this process's numbers of the descriptors of the message at hand.
+ * @return 0; -EINVAL no such state; -EBADF a reply with descriptors was under way, and they are lost
+ */
+int vfu_session_take_over(struct vfu_session_state *state, const int *fds, uint32_t nb_fds);
 
 /** The socket. */
 int vfu_session_fd(const struct vfu_session *session);

@@ -76,6 +76,7 @@ session_resume(struct vfu_session_state *st)
 {
 	if (st->version != VFU_SESSION_VERSION || st->size != sizeof(*st) || st->negotiated > 1)
 		return -EINVAL;
+	vfu_io_recover(&st->rx, &st->tx);
 	if (vfu_rx_check(&st->rx) != 0 || vfu_tx_check(&st->tx) != 0)
 		return -EINVAL;
 	return 0;
@@ -169,18 +170,42 @@ session_flush(struct vfu_session *s)
 		vfu_session_end(s, rc, "sending failed");
 }
 
+/* Descriptors of the next message: into safe hands before the message leaves the socket. */
+static void
+session_park(struct vfu_session *s)
+{
+	int fds[VFU_MAX_FDS];
+	int n = vfu_rx_peek_fds(s->sock, fds, VFU_MAX_FDS);
+
+	if (n > 0)
+		s->conf.ops->park(s->conf.arg, s->st->rx.nr, fds, (uint32_t)n);
+	while (n > 0)
+		close(fds[--n]);
+}
+
 /* Take one message from the socket and serve it. 1 done, 0 there is none. */
 static int
 session_step(struct vfu_session *s)
 {
-	int rc = vfu_rx_step(s->sock, &s->st->rx);
+	struct vfu_rx *rx = &s->st->rx;
+	struct vfu_tx *tx = &s->st->tx;
+	int rc;
 
+	if (s->conf.ops->park != NULL && rx->len == 0)
+		session_park(s);
+	rc = vfu_rx_step(s->sock, rx);
 	switch (rc) {
 	case 0:
 		return 0;
 	case 1:
+		s->deferred = false;
+		s->replied = false;
 		vfu_session_dispatch(s);
-		vfu_rx_reset(&s->st->rx);
+		if (s->deferred)
+			return 0;
+		if (!s->replied)
+			tx->join_tail = tx->tail;
+		vfu_io_join(rx, tx);
 		return 1;
 	case -ECONNRESET:
 		vfu_session_end(s, rc, "the client closed the connection");
@@ -247,7 +272,40 @@ vfu_session_process(struct vfu_session *session, unsigned int budget)
 uint32_t
 vfu_session_want_events(const struct vfu_session *session)
 {
-	return EPOLLIN | (session->st->tx.head < session->st->tx.tail ? EPOLLOUT : 0u);
+	return (session->deferred ? EPOLLRDHUP : EPOLLIN) |
+	       (session->st->tx.head < session->st->tx.tail ? EPOLLOUT : 0u);
+}
+
+bool
+vfu_session_deferred(const struct vfu_session *session)
+{
+	return session->deferred;
+}
+
+bool
+vfu_session_pending(const struct vfu_session_state *state, uint64_t *nr)
+{
+	*nr = state->rx.nr;
+	return state->rx.len >= sizeof(struct vfu_header) &&
+	       state->rx.len == vfu_rx_header(&state->rx).size;
+}
+
+int
+vfu_session_take_over(struct vfu_session_state *state, const int *fds, uint32_t nb_fds)
+{
+	if (state->magic != VFU_SESSION_MAGIC || state->version != VFU_SESSION_VERSION ||
+		state->size != sizeof(*state) || nb_fds > VFU_MAX_FDS)
+		return -EINVAL;
+	vfu_io_recover(&state->rx, &state->tx);
+	state->rx.nb_fds = 0;
+	if (state->rx.len > 0) {
+		memcpy(state->rx.fds, fds, nb_fds * sizeof(fds[0]));
+		state->rx.nb_fds = nb_fds;
+	}
+	if (state->tx.nb_fd_msgs == 0)
+		return 0;
+	state->tx.nb_fd_msgs = 0;
+	return -EBADF;
 }
 
 int

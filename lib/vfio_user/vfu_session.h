@@ -20,10 +20,12 @@ struct vfu_answer {
 
 struct vfu_session {
 	int sock;
-	int over;     /* why it is over, 0: it is not */
-	bool running; /* in vfu_session_process(): operations may call back */
-	bool freed;   /* vfu_session_free() came while running */
-	bool told;    /* closed() was called */
+	int over;      /* why it is over, 0: it is not */
+	bool running;  /* in vfu_session_process(): operations may call back */
+	bool freed;    /* vfu_session_free() came while running */
+	bool told;     /* closed() was called */
+	bool deferred; /* an operation cannot be done now: the message stays */
+	bool replied;  /* the message at hand has its reply in tx */
 	uint32_t nb_logged;
 	struct vfu_session_conf conf;
 	struct vfu_session_state *st;

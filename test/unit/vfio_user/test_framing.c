@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,11 +271,90 @@ static int
 queue(uint32_t size, uint16_t id, const int *fds, uint32_t nb_fds)
 {
 	uint8_t *msg = vfu_tx_reserve(tx, size);
+	int ret;
 
 	if (msg == NULL)
 		return -ENOBUFS;
 	fill(msg, size, id);
-	return vfu_tx_commit(tx, size, fds, nb_fds);
+	ret = vfu_tx_commit(tx, size, fds, nb_fds);
+	if (ret == 0)
+		tx->tail = tx->join_tail; /* what vfu_io_join() does */
+	return ret;
+}
+
+/* What a process leaves that is killed between any two instructions is put right. */
+static void
+killed_within_a_call(void)
+{
+	uint8_t buf[40];
+	struct vfu_rx half;
+	uint64_t nr;
+
+	setup();
+	/* Received, not counted: the kernel's number stands in the note. */
+	fill(buf, sizeof(buf), 7);
+	raw_send(pair[0], buf, 10, NULL, 0);
+	CU_ASSERT(vfu_rx_step(pair[1], rx) == 0);
+	CU_ASSERT(rx->len == 10 && rx->note.active == 0);
+	rx->len = rx->from;
+	rx->note.active = 1;
+	rx->from = 0;
+	rx->note.mm.msg_len = 10;
+	vfu_io_recover(rx, tx);
+	vfu_io_recover(rx, tx);
+	CU_ASSERT(rx->len == 10 && vfu_rx_check(rx) == 0);
+	raw_send(pair[0], buf + 10, 30, NULL, 0);
+	CU_ASSERT(vfu_rx_step(pair[1], rx) == 1);
+
+	/* Sent in part, not counted. */
+	CU_ASSERT(queue(100, 1, NULL, 0) == 0);
+	CU_ASSERT(queue(50, 2, NULL, 0) == 0);
+	tx->from_head = tx->head;
+	tx->from_tail = tx->tail;
+	tx->from_sent = tx->sent;
+	tx->note.mm.msg_len = 120;
+	tx->note.active = 1;
+	tx->head = 100; /* as far as it came */
+	vfu_io_recover(rx, tx);
+	CU_ASSERT(tx->head == 100 && tx->sent == 20 && tx->tail == 150);
+	CU_ASSERT(vfu_tx_check(tx) == 0);
+
+	/* A reply that joins, message and all. */
+	nr = rx->nr;
+	memcpy(&half, rx, offsetof(struct vfu_rx, buf));
+	CU_ASSERT(vfu_tx_reserve(tx, 16) != NULL);
+	fill(tx->buf + tx->tail, 16, 3);
+	CU_ASSERT(vfu_tx_commit(tx, 16, NULL, 0) == 0);
+	CU_ASSERT(tx->tail == 150); /* not before it joins */
+	tx->join_nr = nr + 1;
+	tx->joining = 1;
+	CU_ASSERT(half.len == sizeof(buf));
+	vfu_io_recover(rx, tx);
+	CU_ASSERT(tx->tail == 166 && rx->len == 0 && rx->nr == nr + 1);
+	vfu_io_recover(rx, tx);
+	CU_ASSERT(tx->tail == 166 && vfu_tx_check(tx) == 0);
+	teardown();
+}
+
+static void
+peeked_descriptors_stay(void)
+{
+	uint8_t buf[16];
+	int fd, got[4];
+
+	setup();
+	fill(buf, sizeof(buf), 7);
+	CU_ASSERT(vfu_rx_peek_fds(pair[1], got, 4) == 0); /* nothing there */
+	fd = make_eventfd();
+	raw_send(pair[0], buf, sizeof(buf), &fd, 1);
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT_FATAL(vfu_rx_peek_fds(pair[1], got, 4) == 1);
+		close(got[0]);
+	}
+	CU_ASSERT(vfu_rx_step(pair[1], rx) == 1);
+	CU_ASSERT(rx->nb_fds == 1);
+	close(fd);
+	teardown();
 }
 
 static void
@@ -461,6 +541,8 @@ main(void)
 		{"end of stream", end_of_stream},
 		{"impossible sizes", impossible_sizes},
 		{"long message is skipped", long_message_is_skipped},
+		{"killed within a call", killed_within_a_call},
+		{"peeked descriptors stay", peeked_descriptors_stay},
 		{"replies leave in order", replies_leave_in_order},
 		{"full socket", full_socket},
 		{"broken states are refused", broken_states_are_refused},
