@@ -137,6 +137,8 @@ bridge_quiesce(void *arg, const struct vbus_memview *v)
 	vbus_conns_quiesce(b);
 	b->view = v;
 	memset(&b->cache, 0, sizeof(b->cache));
+	if (b->adopting)
+		return;
 	if (vbus_bridge_has(b, VBUS_LINK_EVENTS)) {
 		/* Not there now: events wait; a later map may bring the ring back (firmware and
 		 * guests unmap and map RAM again as a whole).
@@ -163,8 +165,8 @@ static const struct vbus_memmap_ops bridge_memmap_ops = {
 	.faulted = bridge_memory_faulted,
 };
 
-int
-vbus_bridge_session_open(struct vbus_bridge *b, bool identity)
+static int
+map_create(struct vbus_bridge *b, bool identity)
 {
 	if (b->map != NULL)
 		return -EBUSY;
@@ -173,6 +175,22 @@ vbus_bridge_session_open(struct vbus_bridge *b, bool identity)
 		return errno != 0 ? -errno : -ENOMEM;
 	b->view = vbus_memmap_view(b->map);
 	memset(&b->cache, 0, sizeof(b->cache));
+	return 0;
+}
+
+int
+vbus_bridge_map_create(struct vbus_bridge *b)
+{
+	return map_create(b, false);
+}
+
+int
+vbus_bridge_session_open(struct vbus_bridge *b, bool identity)
+{
+	int ret = map_create(b, identity);
+
+	if (ret != 0)
+		return ret;
 	memset(b->ls->bridge.regs, 0, sizeof(b->ls->bridge.regs));
 	vbus_bridge_config_init(b);
 	b->ls->bridge.flags = VBUS_LINK_PEER | (identity ? VBUS_LINK_IDENTITY : 0);

@@ -76,6 +76,8 @@ call_devclose(struct vbus_bridge *b, void *data, uint64_t datap)
 		vbus_conn_forget_close(b, args->handle);
 		return 0;
 	}
+	if (conn == NULL && b->redo)
+		return 0; /* that is done */
 	if (conn == NULL)
 		return vbus_bridge_refuse(b, VBUS_REFUSED_HANDLE, -ENOENT);
 	vbus_conn_close(conn);
@@ -109,6 +111,8 @@ call_devcall(struct vbus_bridge *b, void *data, uint64_t datap)
 			return ret;
 	}
 	ret = conn->cls->ops->call(conn, args->func, b->call_data, args->len, &out);
+	if (ret == -EEXIST && b->redo)
+		ret = 0; /* up or started already, by this very call */
 	if (ret < 0)
 		return vbus_bridge_refuse(b, VBUS_REFUSED_CLASS, ret);
 	if (out > args->len)
@@ -214,6 +218,8 @@ call_qreg(struct vbus_bridge *b, void *data, uint64_t datap)
 
 	(void)datap;
 	/* A second one would announce devices again that north has registered (7.14). */
+	if (vbus_bridge_has(b, VBUS_LINK_EVENTS) && b->redo)
+		return 0;
 	if (vbus_bridge_has(b, VBUS_LINK_EVENTS))
 		return vbus_bridge_refuse(b, VBUS_REFUSED_STATE, -EBUSY);
 	if (args->count != VBUS_PCI_NUM_EVENTQ || q->count == 0 ||
@@ -283,6 +289,8 @@ call_fastcall_drop(struct vbus_bridge *b, void *data, uint64_t datap)
 	struct vbus_link_channel *channel = channel_find(b, args->channel);
 
 	(void)datap;
+	if (channel == NULL && b->redo)
+		return 0;
 	if (channel == NULL)
 		return vbus_bridge_refuse(b, VBUS_REFUSED_CHANNEL, -ENOENT);
 	memset(channel, 0, sizeof(*channel));

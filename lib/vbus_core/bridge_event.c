@@ -64,6 +64,7 @@ vbus_bridge_event(struct vbus_bridge *b, uint32_t eventid, uint32_t ref, uint64_
 	ev->eventid = eventid;
 	ev->ref = ref;
 	ev->payload = payload;
+	__atomic_signal_fence(__ATOMIC_RELEASE); /* a successor finds it whole or not at all */
 	b->ls->bridge.backlog.tail++;
 }
 
@@ -185,13 +186,93 @@ evq_send(struct vbus_bridge *b)
 			if (event_write(b, ev, e.ptr) != 0)
 				break; /* not mapped now: the timer tries again */
 			e.len = sizeof(struct vbus_pci_event);
+			/* A successor sees by the ring's position whether it was sent. */
+			lb->sending.head = lb->backlog.head;
+			lb->sending.ring_tail = b->evq.cur->inuse_tail;
+			__atomic_signal_fence(__ATOMIC_RELEASE);
+			lb->sending.active = 1;
+			__atomic_signal_fence(__ATOMIC_RELEASE);
 			vbus_ioq_south_produce_push(&b->evq, &e, 1);
 			event_sent(b, ev);
 			nb_sent++;
 		}
+		__atomic_signal_fence(__ATOMIC_RELEASE);
 		lb->backlog.head++;
+		__atomic_signal_fence(__ATOMIC_RELEASE);
+		lb->sending.active = 0;
 	}
 	return nb_sent;
+}
+
+bool
+vbus_bridge_event_waits(const struct vbus_bridge *b, uint32_t eventid, uint64_t payload)
+{
+	const struct vbus_link_bridge *lb = &b->ls->bridge;
+	uint32_t n;
+
+	for (n = lb->backlog.head; n != lb->backlog.tail; n++) {
+		const struct vbus_link_event *ev = &b->ls->backlog[n % VBUS_LINK_BACKLOG];
+
+		if (ev->eventid == eventid && ev->payload == payload)
+			return true;
+	}
+	return false;
+}
+
+/* Events name devices and blocks by slot: those that are not there any more are void. */
+static void
+backlog_check(struct vbus_bridge *b)
+{
+	struct vbus_link_bridge *lb = &b->ls->bridge;
+	uint32_t i, n;
+
+	for (i = 0; i < VBUS_LINK_SHMS; i++)
+		if (b->shm_of[i] != NULL)
+			b->ls->shms[i].flags &= ~VBUS_LINK_SHM_QUEUED;
+	for (n = lb->backlog.head; n != lb->backlog.tail; n++) {
+		struct vbus_link_event *ev = backlog_at(b, n);
+		const struct vbus_shm *shm;
+
+		if (ev->eventid == VBUS_PCI_EVENT_DEVADD) {
+			if (ev->ref >= VBUS_LINK_DEVS || b->dev_of[ev->ref] == NULL ||
+				b->dev_of[ev->ref]->devid != ev->payload)
+				ev->eventid = VBUS_LINK_EVENT_VOID;
+		} else if (ev->eventid == VBUS_PCI_EVENT_SHMSIGNAL) {
+			shm = vbus_shm_lookup(b, ev->ref);
+			if (shm != NULL)
+				b->ls->shms[shm->index].flags |= VBUS_LINK_SHM_QUEUED;
+			else
+				ev->eventid = VBUS_LINK_EVENT_VOID;
+		}
+	}
+}
+
+int
+vbus_bridge_evq_adopt(struct vbus_bridge *b)
+{
+	struct vbus_link_bridge *lb = &b->ls->bridge;
+	int ret;
+
+	if (vbus_bridge_backlog_count(b) > VBUS_LINK_BACKLOG)
+		return -EINVAL;
+	/* The event that was being sent: the cursor has moved, so it was. */
+	if (lb->sending.active != 0 && lb->sending.head == lb->backlog.head &&
+		lb->backlog.head != lb->backlog.tail &&
+		lb->sending.ring_tail != lb->eventq_cursor.inuse_tail) {
+		const struct vbus_link_event *ev = backlog_at(b, lb->backlog.head);
+
+		if (ev->eventid == VBUS_PCI_EVENT_DEVADD && ev->ref < VBUS_LINK_DEVS)
+			b->ls->devs[ev->ref].flags |= VBUS_LINK_DEV_ANNOUNCED;
+		lb->backlog.head++;
+	}
+	lb->sending.active = 0;
+	backlog_check(b);
+	if (!vbus_bridge_has(b, VBUS_LINK_EVENTS))
+		return 0;
+	ret = vbus_bridge_evq_bind(b, VBUS_IOQ_RESUME);
+	if (ret == 0)
+		(void)vbus_ring_repair(&b->evq, true);
+	return ret == -EFAULT ? 0 : ret; /* not mapped now: events wait */
 }
 
 static void
@@ -325,6 +406,16 @@ notify_one(struct vbus_bridge *b, struct vbus_shm *shm)
 		return;
 	slot->flags |= VBUS_LINK_SHM_QUEUED;
 	vbus_bridge_event(b, VBUS_PCI_EVENT_SHMSIGNAL, shm->handle, shm->cookie);
+}
+
+void
+vbus_bridge_notify_all(struct vbus_bridge *b)
+{
+	uint32_t i;
+
+	for (i = 0; i < VBUS_LINK_SHMS; i++)
+		if (b->shm_of[i] != NULL)
+			notify_one(b, b->shm_of[i]);
 }
 
 void

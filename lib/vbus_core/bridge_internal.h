@@ -56,8 +56,10 @@ struct vbus_bridge {
 	struct vbus_memmap *map;	 /* NULL: no peer */
 	const struct vbus_memview *view; /* current; valid while map */
 	struct vbus_memcache cache;	 /* of calls and event slots */
-	const char *fault_noted;	 /* settle resets the link for this reason */
-	const char *fault;		 /* of the last fault since NEGOTIATE */
+	bool adopting; /* objects are being made of the state: nothing is to be sent yet */
+	bool redo;     /* the call that runs may have been run by a process that died */
+	const char *fault_noted; /* settle resets the link for this reason */
+	const char *fault;	 /* of the last fault since NEGOTIATE */
 	struct vbus_log_limit log_limit;
 
 	/* Event queue: the mapping of what ls->bridge.eventq says. */
@@ -93,6 +95,8 @@ struct vbus_bridge {
 /* bridge.c */
 struct vbus_bridge *vbus_bridge_create(struct vbus_bus *bus);
 void vbus_bridge_destroy(struct vbus_bridge *b);
+/** An empty memory map of a session. @return 0, -EBUSY, -ENOMEM */
+int vbus_bridge_map_create(struct vbus_bridge *b);
 /** Count a refusal. @return @p err, for the caller to return. */
 int vbus_bridge_refuse(struct vbus_bridge *b, enum vbus_bridge_refusal why, int err);
 /** Note that north broke the protocol: the link is reset by the next settle. @p reason: static text. */
@@ -134,6 +138,23 @@ void vbus_bridge_evq_signalled(struct vbus_bridge *b);
 /** Turn the notifications of a block whose class has left it into its last SHMSIGNAL. */
 void vbus_bridge_notify_flush(struct vbus_bridge *b, struct vbus_shm *shm);
 uint32_t vbus_bridge_backlog_count(const struct vbus_bridge *b);
+
+/** Objects are there again: bind the queue and put its state right. @return 0, -EINVAL */
+int vbus_bridge_evq_adopt(struct vbus_bridge *b);
+/** Is there an event for that in the backlog? */
+bool vbus_bridge_event_waits(const struct vbus_bridge *b, uint32_t eventid, uint64_t payload);
+/** Signal every block, whoever wanted to: wake-ups were lost with a process. */
+void vbus_bridge_notify_all(struct vbus_bridge *b);
+
+/* bridge_adopt.c */
+/**
+ * Hand over what a killed process had moved its cursor past, and had not handed over (ADR-0016, 6).
+ * @param produce  a receive or event ring
+ * @return entries
+ */
+uint32_t vbus_ring_repair(const struct vbus_ioq_south *q, bool produce);
+/** The same for a block, before its class attaches to it; what is no ring is left to the class. */
+void vbus_shm_repair(const struct vbus_shm *shm, uint32_t count_max, bool produce);
 
 /* device.c, for the bridge */
 /** Give @p dev a wire id and queue its DEVADD. */

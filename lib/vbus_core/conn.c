@@ -17,6 +17,7 @@
 #include "bridge_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,7 @@ shm_create(struct vbus_conn *conn, const struct vbus_shm_args *args, uint8_t *va
 	if (shm == NULL)
 		return NULL;
 	slot = &b->ls->shms[index];
+	b->ls->bridge.call.shm_plus_1 = (uint32_t)index + 1;
 	slot->generation = (slot->generation + 1) & SHM_GEN_MASK;
 	if (slot->generation == 0)
 		slot->generation = 1;
@@ -111,6 +113,8 @@ shm_create(struct vbus_conn *conn, const struct vbus_shm_args *args, uint8_t *va
 	slot->len = shm->len;
 	slot->signal_offset = shm->signal_offset;
 	slot->handle = shm->handle;
+	/* Last: a successor finds it whole or not at all. */
+	__atomic_signal_fence(__ATOMIC_RELEASE);
 	slot->flags = VBUS_LINK_SHM_USED | (shm->has_signal ? VBUS_LINK_SHM_SIGNAL : 0);
 	b->shm_of[index] = shm;
 	b->info.nb_shms++;
@@ -268,6 +272,7 @@ conn_create(struct vbus_bridge *b, struct vbus_device *dev, uint32_t version)
 	if (conn == NULL)
 		return NULL;
 	slot = &b->ls->conns[index];
+	b->ls->bridge.call.conn_plus_1 = (uint32_t)index + 1;
 	slot_next_generation(b, slot);
 	conn->bridge = b;
 	conn->dev = dev;
@@ -280,8 +285,10 @@ conn_create(struct vbus_bridge *b, struct vbus_device *dev, uint32_t version)
 	slot->handle = conn->handle;
 	slot->dev = dev->index;
 	slot->version = version;
-	slot->flags = VBUS_LINK_CONN_USED;
+	snprintf(slot->cls, sizeof(slot->cls), "%s", conn->cls->name);
 	memset(b->ls->conn_state[index], 0, VBUS_LINK_CONN_STATE);
+	__atomic_signal_fence(__ATOMIC_RELEASE); /* last, as for blocks */
+	slot->flags = VBUS_LINK_CONN_USED;
 	b->conn_of[index] = conn;
 	b->info.nb_conns++;
 	b->kick_stale = true;
@@ -499,6 +506,12 @@ void *
 vbus_conn_state(struct vbus_conn *conn)
 {
 	return conn->bridge->ls->conn_state[conn->index];
+}
+
+void *
+vbus_conn_log(struct vbus_conn *conn)
+{
+	return conn->bridge->ls->conn_log[conn->index];
 }
 
 void

@@ -104,6 +104,7 @@ vbus_bridge_dev_add(struct vbus_bridge *b, struct vbus_device *dev)
 	slot->flags = VBUS_LINK_DEV_USED;
 	slot->devid = 0;
 	memcpy(slot->name, dev->name, sizeof(slot->name));
+	snprintf(slot->cls, sizeof(slot->cls), "%s", dev->cls->name);
 	vbus_bridge_announce(b, dev);
 	vbus_bridge_settle(b);
 	return 0;

@@ -24,8 +24,8 @@
 
 #define LINK_STATE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 
-static struct vbus_link_state *
-link_state_map(int fd)
+static void *
+link_state_mmap(void *at, int flags, int fd)
 {
 	const size_t size = sizeof(struct vbus_link_state);
 	void *p;
@@ -33,7 +33,7 @@ link_state_map(int fd)
 	/* DPDK programs lock their memory (mlockall with MCL_FUTURE), which would fill every page
 	 * of this sparse file. Without access nothing can be filled; unlock, then allow access.
 	 */
-	p = mmap(NULL, size, PROT_NONE, MAP_SHARED, fd, 0);
+	p = mmap(at, size, PROT_NONE, flags, fd, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	(void)munlock(p, size);
@@ -45,6 +45,18 @@ link_state_map(int fd)
 		return NULL;
 	}
 	return p;
+}
+
+static struct vbus_link_state *
+link_state_map(int fd)
+{
+	return link_state_mmap(NULL, MAP_SHARED, fd);
+}
+
+int
+vbus_link_state_detach(struct vbus_link_state *ls, int fd)
+{
+	return link_state_mmap(ls, MAP_PRIVATE | MAP_FIXED, fd) != NULL ? 0 : -errno;
 }
 
 struct vbus_link_state *

@@ -61,6 +61,27 @@ void vbus_bridge_session_close(struct vbus_bridge *b, const char *reason);
  * master 1 -> 0, which vbus_bridge_config_write() finds by itself) neither.
  */
 void vbus_bridge_reset(struct vbus_bridge *b, bool function_reset);
+
+/* Behind a keeper (ADR-0016); no session is open. */
+
+/**
+ * Use this state from here on, and the descriptor; both are the bridge's. Devices that are on the bus
+ * find their slots by name and class.
+ */
+void vbus_bridge_take_state(struct vbus_bridge *b, struct vbus_link_state *ls, int ls_fd);
+/**
+ * Open the session that the state describes, with all that it has open.
+ * @param fd_of  a descriptor of north's memory by st_dev and st_ino, which stays the caller's; -1: none
+ * @param redo  number plus 1 of the message that will be served again; 0: none
+ * @return 0, or a negative errno: vbus_bridge_session_close() what there is
+ */
+int vbus_bridge_session_adopt(struct vbus_bridge *b,
+	int (*fd_of)(void *arg, uint64_t dev, uint64_t ino), void *arg, uint64_t redo);
+/** The call or signal that comes is of that message; @p redo: it was served before, perhaps. */
+void vbus_bridge_call_begins(struct vbus_bridge *b, uint64_t nr, bool redo);
+/** Stop to use north's memory and give the state back: what is done from now on changes a copy. */
+void vbus_bridge_leave(struct vbus_bridge *b);
+
 /** The session's memory map: the connector adds and removes regions. */
 struct vbus_memmap *vbus_bridge_memmap(struct vbus_bridge *b);
 

@@ -67,6 +67,13 @@ struct vbus_class_ops {
 	void (*quiesce)(struct vbus_conn *conn);
 	/** After that: shm->va of every block is current (NULL where memory went away). Resume or stay down. */
 	void (*rebind)(struct vbus_conn *conn);
+	/**
+	 * As open(), for a connection that a process before us had open (ADR-0016): the class's state
+	 * is as that one left it, blocks are in conn->shms with their cursors. Those that lie nowhere
+	 * now have va NULL; rebind() comes when that changes. NULL, or negative: north sees the device
+	 * go and come.
+	 */
+	int (*adopt)(struct vbus_conn *conn);
 	/** What the class can tell about a device, as entries of a telemetry dictionary (names say their
 	 *  unit; values without nesting). Telemetry thread. May be NULL. */
 	void (*telemetry)(struct vbus_device *dev, struct rte_tel_data *d);
@@ -191,6 +198,9 @@ uint64_t vbus_conn_bridge_caps(const struct vbus_conn *conn);
  *  aligned, zero at open. What must survive a restart lives here (negotiated capabilities, link up ...). */
 void *vbus_conn_state(struct vbus_conn *conn);
 #define VBUS_CONN_STATE_SIZE 512u
+/** More of it, VBUS_CONN_LOG_SIZE bytes, for what is under way; as the slot's last user left it. */
+void *vbus_conn_log(struct vbus_conn *conn);
+#define VBUS_CONN_LOG_SIZE 4096u
 /** North broke the protocol of this device: count, log (limited), mark; the class must have stopped it. */
 void vbus_conn_fault(struct vbus_conn *conn, const char *reason);
 

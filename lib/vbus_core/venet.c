@@ -290,8 +290,7 @@ call_linkdown(struct vbus_venet *v)
 {
 	uint32_t id;
 
-	/* The indices stay where they are, in the link's state (7.8). */
-	unpublish(v);
+	unpublish(v); /* the indices stay where they are, in the link's state (7.8) */
 	v->cs->up = 0;
 	v->event_held = false;
 	/* What was signalled and not told yet is told now: nothing after we have returned. */
@@ -600,6 +599,7 @@ static const struct vbus_class_ops venet_ops = {
 	.dropped = venet_dropped,
 	.quiesce = venet_quiesce,
 	.rebind = venet_rebind,
+	.adopt = venet_adopt,
 	.telemetry = venet_telemetry,
 };
 

@@ -234,6 +234,8 @@ venet_signal(const struct venet_ring *r)
 	return true;
 }
 
+/** venet_adopt.c: vbus_class_ops.adopt */
+int venet_adopt(struct vbus_conn *conn);
 /** Bind to a poll ring's block. @return 0, -EINVAL (logged) */
 int venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how);
 /** The path's part for poll rings. */

@@ -38,43 +38,10 @@
 #include "vbus_core.h"
 #include "vbus_ctl.h"
 #include "vbus_log.h"
-#include "vfu_server.h"
+#include "vfio_user_priv.h"
 
 /* Messages served before other sockets get their turn; more of them are fetched at once then. */
 #define BUDGET 64
-
-/* The two interrupt indices that a client can arm, one vector each. */
-enum vu_irq {
-	VU_INTX,
-	VU_MSI,
-	VU_NB_IRQS
-};
-
-/* In the link state: plain data, all zeros in a new link. */
-struct vu_state {
-	struct vfu_session_state session;
-	struct {
-		int32_t fd_plus_1; /* eventfd; 0: not armed */
-		uint32_t masked;   /* INTx: by the client, or by itself after each trigger */
-		uint32_t pending;  /* raised while it could not be sent */
-	} irq[VU_NB_IRQS];
-	int32_t kick_fd_plus_1;
-};
-_Static_assert(sizeof(struct vu_state) <= VBUS_LINK_VFU_SIZE, "the session fits its area");
-
-struct vu {
-	struct vbus_bus *bus;
-	struct vu_state *st;
-	struct vfu_listener *listener;
-	struct vbus_ctl_fd *listen_watch;
-	struct vfu_session *session; /* NULL: nobody there */
-	struct vbus_ctl_fd *session_watch;
-	uint32_t session_events; /* what session_watch waits for */
-	struct vbus_ctl_fd *kick_watch;
-	struct vfu_peer peer; /* of session */
-	bool batch;	      /* maps since the last publication (vu_settle()) */
-	struct vbus_log_limit log_limit;
-};
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -116,6 +83,8 @@ vu_dma_map(void *arg, const struct vfu_dma_map *map, int fd)
 	if ((map->flags & VFU_DMA_F_WRITE) != 0)
 		flags |= VBUS_MEM_WRITE;
 	ret = vbus_memmap_add_borrowed(m, map->iova, map->size, fd, map->offset, flags);
+	if (u->is_kept)
+		ret = vbus_vu_region_note(u, map, fd, ret);
 	if (ret == 0 && fd >= 0)
 		close(fd); /* ours on success; the mapping stays */
 	if (ret != 0)
@@ -139,6 +108,8 @@ vu_dma_unmap(void *arg, uint64_t first, uint64_t last)
 		vbus_memmap_del(m, 0, 0);
 	else
 		vbus_memmap_del(m, first, last - first + 1);
+	if (u->is_kept)
+		vbus_link_region_del(vbus_bridge_link_state(u->bus->bridge), first, last);
 	return 0;
 }
 
@@ -173,8 +144,8 @@ vu_trigger(struct vu *u, enum vu_irq i)
 			strerror(-ret));
 }
 
-static void
-vu_irq(void *arg)
+void
+vbus_vu_irq_raise(void *arg)
 {
 	struct vu *u = arg;
 
@@ -207,8 +178,8 @@ intx_status(const struct vu *u)
  * Trigger what was put off, if north has not found the events meanwhile. A handler that finds
  * nothing touches no BAR, the client holds the line, and the handler runs again, for ever.
  */
-static void
-intx_again(struct vu *u)
+void
+vbus_vu_intx_again(struct vu *u)
 {
 	if (u->st->irq[VU_INTX].pending == 0 || !vu_irq_is_line(u))
 		return;
@@ -231,6 +202,7 @@ static void
 irq_arm(struct vu *u, enum vu_irq i, int fd)
 {
 	irq_disarm(u, i);
+	u->st->irq[i].nr = u->st->session.rx.nr;
 	u->st->irq[i].fd_plus_1 = fd + 1;
 	/* Raised while the client re-armed, by either index: one too many is harmless. */
 	if (u->st->irq[VU_INTX].pending != 0 || u->st->irq[VU_MSI].pending != 0) {
@@ -244,16 +216,7 @@ static int
 vu_irq_info(void *arg, uint32_t index, uint32_t *flags, uint32_t *count)
 {
 	(void)arg;
-	*flags = 0;
-	*count = 0;
-	if (index == VFU_PCI_INTX) {
-		*flags = VFU_IRQ_F_EVENTFD | VFU_IRQ_F_MASKABLE | VFU_IRQ_F_AUTOMASKED;
-		*count = 1;
-	} else if (index == VFU_PCI_MSI) {
-		*flags = VFU_IRQ_F_EVENTFD;
-		*count = 1;
-	}
-	return 0;
+	return vbus_vu_irq_info(index, flags, count);
 }
 
 static int
@@ -284,7 +247,7 @@ vu_set_irqs(void *arg, const struct vfu_set_irqs *set)
 			return 0;
 		u->st->irq[i].masked = set->action == VFU_IRQ_ACTION_MASK;
 		if (u->st->irq[i].masked == 0)
-			intx_again(u);
+			vbus_vu_intx_again(u);
 		return 0;
 	default:
 		return -EINVAL;
@@ -297,22 +260,15 @@ static int
 vu_region_info(void *arg, uint32_t index, struct vfu_region_info *info)
 {
 	(void)arg;
-	info->flags = VFU_REGION_F_READ | VFU_REGION_F_WRITE;
-	switch (index) {
-	case VBUS_PCI_BAR_REGS:
-		info->size = VBUS_BAR0_SIZE;
-		break;
-	case VBUS_PCI_BAR_SIGNALS:
-		info->size = VBUS_BAR1_SIZE;
-		break;
-	case VFU_PCI_CONFIG:
-		info->size = VBUS_LINK_CONFIG;
-		break;
-	default:
-		info->size = 0;
-		info->flags = 0;
-	}
-	return 0;
+	return vbus_vu_region_info(index, info);
+}
+
+/* Calls note what they make: should we be killed before the reply, it is undone and made again. */
+static void
+call_begins(struct vu *u)
+{
+	if (u->is_kept)
+		vbus_bridge_call_begins(u->bus->bridge, u->st->session.rx.nr, u->redo);
 }
 
 static int
@@ -321,6 +277,7 @@ vu_region_read(void *arg, uint32_t index, uint64_t offset, void *buf, uint32_t l
 	struct vu *u = arg;
 
 	vu_settle(u);
+	call_begins(u);
 	if (index == VBUS_PCI_BAR_REGS)
 		vbus_bridge_regs_read(u->bus->bridge, offset, buf, len);
 	else if (index == VFU_PCI_CONFIG) {
@@ -346,6 +303,7 @@ vu_region_write(void *arg, uint32_t index, uint64_t offset, const void *buf, uin
 		/* Single bytes (an unaligned access in pieces) say nothing. */
 		if (offset % sizeof(value) != 0 || len % sizeof(value) != 0)
 			return -EINVAL;
+		call_begins(u);
 		for (uint32_t at = 0; at < len; at += sizeof(value)) {
 			memcpy(&value, (const uint8_t *)buf + at, sizeof(value));
 			vbus_bridge_signal_write(u->bus->bridge, offset + at, value);
@@ -353,7 +311,7 @@ vu_region_write(void *arg, uint32_t index, uint64_t offset, const void *buf, uin
 		return 0;
 	case VFU_PCI_CONFIG:
 		vbus_bridge_config_write(u->bus->bridge, (uint32_t)offset, buf, len);
-		intx_again(u); /* the line may be on again */
+		vbus_vu_intx_again(u); /* the line may be on again */
 		return 0;
 	default:
 		return -EINVAL;
@@ -390,8 +348,8 @@ vu_reset(void *arg)
 	return 0;
 }
 
-static void
-vu_kicked(int fd, uint32_t events, void *arg)
+void
+vbus_vu_kicked(int fd, uint32_t events, void *arg)
 {
 	struct vu *u = arg;
 	uint64_t kicks;
@@ -430,7 +388,7 @@ vu_log(void *arg, enum vfu_log_level level, const char *line)
 	rte_log(to, (uint32_t)vbus_logtype_vfu, "vbus: bus %s: %s\n", u->bus->name, line);
 }
 
-static const struct vfu_ops vu_session_ops = {
+const struct vfu_ops vbus_vu_ops = {
 	.region_info = vu_region_info,
 	.region_read = vu_region_read,
 	.region_write = vu_region_write,
@@ -445,8 +403,8 @@ static const struct vfu_ops vu_session_ops = {
 };
 
 /* Everything that belongs to one client. */
-static void
-session_end(struct vu *u, const char *why)
+void
+vbus_vu_session_end(struct vu *u, const char *why)
 {
 	vbus_bridge_session_close(u->bus->bridge, why);
 	u->batch = false; /* it went with the map */
@@ -463,16 +421,21 @@ session_end(struct vu *u, const char *why)
 	}
 	vfu_session_free(u->session);
 	u->session = NULL;
+	if (u->is_kept) {
+		vbus_link_region_del(vbus_bridge_link_state(u->bus->bridge), 0, UINT64_MAX);
+		kept_ended(&u->kept, why);
+	}
 }
 
-static void
-session_serve(struct vu *u)
+void
+vbus_vu_serve(struct vu *u)
 {
 	uint32_t events;
-	int ret = vfu_session_process(u->session, BUDGET);
+	int ret = vfu_session_process(u->session, u->redo ? 1 : BUDGET);
 
+	u->redo = false;
 	if (ret < 0) {
-		session_end(u, strerror(-ret));
+		vbus_vu_session_end(u, strerror(-ret));
 		return;
 	}
 	vu_settle(u);
@@ -482,24 +445,18 @@ session_serve(struct vu *u)
 	u->session_events = events;
 }
 
-static void
-vu_session_event(int fd, uint32_t events, void *arg)
+void
+vbus_vu_session_event(int fd, uint32_t events, void *arg)
 {
 	(void)fd;
 	(void)events;
-	session_serve(arg);
+	vbus_vu_serve(arg);
 }
 
 static int
 session_begin(struct vu *u, int sock)
 {
-	const struct vfu_session_conf conf = {
-		.ops = &vu_session_ops,
-		.arg = u,
-		.num_regions = VFU_PCI_NUM_REGIONS,
-		.num_irqs = VFU_PCI_NUM_IRQS,
-		.flags = VFU_DEVICE_F_RESET | VFU_DEVICE_F_PCI,
-	};
+	const struct vfu_session_conf conf = vbus_vu_conf(&vbus_vu_ops, u);
 	int ret, fd;
 
 	ret = vfu_session_open(sock, &conf, &u->st->session, &u->session);
@@ -515,11 +472,11 @@ session_begin(struct vu *u, int sock)
 	if (fd < 0)
 		goto err_errno;
 	u->st->kick_fd_plus_1 = fd + 1;
-	u->kick_watch = vbus_ctl_fd_add(fd, EPOLLIN, vu_kicked, u);
+	u->kick_watch = vbus_ctl_fd_add(fd, EPOLLIN, vbus_vu_kicked, u);
 	if (u->kick_watch == NULL)
 		goto err_errno;
 	u->session_events = vfu_session_want_events(u->session);
-	u->session_watch = vbus_ctl_fd_add(sock, u->session_events, vu_session_event, u);
+	u->session_watch = vbus_ctl_fd_add(sock, u->session_events, vbus_vu_session_event, u);
 	if (u->session_watch == NULL)
 		goto err_errno;
 	if (vfu_session_peer(u->session, &u->peer) != 0)
@@ -531,7 +488,7 @@ session_begin(struct vu *u, int sock)
 err_errno:
 	ret = -errno;
 err:
-	session_end(u, "the session cannot be set up");
+	vbus_vu_session_end(u, "the session cannot be set up");
 	return ret;
 }
 
@@ -546,7 +503,7 @@ vu_listen_event(int fd, uint32_t events, void *arg)
 	/* The end of the last client may wait in its socket, behind this event: look first, so that
 	 * one that was restarted is not turned away. */
 	if (u->session != NULL)
-		session_serve(u);
+		vbus_vu_serve(u);
 	sock = vfu_listen_accept(u->listener, u->session != NULL);
 	ret = sock >= 0 ? session_begin(u, sock) : sock;
 	if (ret == -EBUSY)
@@ -569,7 +526,9 @@ vu_stop(void *arg)
 	vbus_ctl_fd_del(u->listen_watch);
 	vfu_listen_close(u->listener); /* removes the file */
 	if (u->session != NULL)
-		session_end(u, "the connector stops");
+		vbus_vu_session_end(u, "the connector stops");
+	if (u->is_kept)
+		kept_close(&u->kept);
 	free(u);
 }
 
@@ -577,7 +536,7 @@ static void
 vu_describe(void *arg, char *buf, size_t size)
 {
 	const struct vu *u = arg;
-	const char *path = vfu_listen_path(u->listener);
+	const char *path = u->listener != NULL ? vfu_listen_path(u->listener) : u->path;
 
 	if (u->session != NULL)
 		snprintf(buf, size, "%s: peer pid %d, uid %u", path, u->peer.pid, u->peer.uid);
@@ -587,7 +546,7 @@ vu_describe(void *arg, char *buf, size_t size)
 
 static const struct vbus_connector_ops vu_ops = {
 	.name = "vfio-user",
-	.irq = vu_irq,
+	.irq = vbus_vu_irq_raise,
 	.irq_is_line = vu_irq_is_line,
 	.stop = vu_stop,
 	.describe = vu_describe,
@@ -612,6 +571,17 @@ vbus_connector_vfio_user(struct vbus_bus *bus, const char *path, char *err, size
 		goto err;
 	u->bus = bus;
 	u->st = (struct vu_state *)(void *)vbus_bridge_link_state(bus->bridge)->vfu;
+	if (vbus_keeper_connected()) {
+		ret = vbus_bus_set_connector(bus, &vu_ops, u);
+		if (ret == 0)
+			ret = vbus_vu_kept_begin(u, path, err, err_size);
+		if (ret == 0)
+			return 0;
+		free(bus->connector);
+		bus->connector = NULL;
+		vu_stop(u);
+		return ret;
+	}
 	ret = vfu_listen_open(path, &u->listener, why);
 	if (ret != 0)
 		goto err;

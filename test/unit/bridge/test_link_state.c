@@ -113,6 +113,102 @@ test_sparse(void)
 		munlockall();
 }
 
+static uint32_t
+nb_regions(const struct vbus_link_state *ls)
+{
+	uint32_t i, nb = 0;
+
+	for (i = 0; i < ls->bridge.regions_end; i++)
+		nb += (ls->regions[i].flags & VBUS_LINK_REGION_USED) != 0;
+	return nb;
+}
+
+static void
+test_regions(void)
+{
+	struct vbus_link_region r = {
+		.iova = 0x1000,
+		.len = 0x3000,
+		.offset = 0x10000,
+		.flags = VBUS_LINK_REGION_USED | VBUS_LINK_REGION_WRITE | VBUS_LINK_REGION_FILE,
+		.st_dev = 1,
+		.st_ino = 2,
+	};
+	struct vbus_link_state *ls;
+	int fd = -1;
+
+	ls = vbus_link_state_create("test", &fd);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(ls);
+	CU_ASSERT_EQUAL(vbus_link_region_add(ls, &r), 0);
+	CU_ASSERT_EQUAL(vbus_link_region_add(ls, &r), -EEXIST);
+	CU_ASSERT_TRUE(vbus_link_region_overlaps(ls, 0x3fff, 0x4000));
+	CU_ASSERT_FALSE(vbus_link_region_overlaps(ls, 0x4000, UINT64_MAX));
+	/* A page out of the middle. */
+	vbus_link_region_del(ls, 0x2000, 0x2fff);
+	CU_ASSERT_EQUAL(nb_regions(ls), 2);
+	CU_ASSERT_FALSE(vbus_link_region_overlaps(ls, 0x2000, 0x2fff));
+	CU_ASSERT_EQUAL(ls->regions[0].len, 0x1000);
+	CU_ASSERT_EQUAL(ls->regions[1].iova, 0x3000);
+	CU_ASSERT_EQUAL(ls->regions[1].len, 0x1000);
+	CU_ASSERT_EQUAL(ls->regions[1].offset, 0x12000);
+	/* From below into the second, then all, up to the end of addresses. */
+	vbus_link_region_del(ls, 0x1800, 0x37ff);
+	CU_ASSERT_EQUAL(ls->regions[0].len, 0x800);
+	CU_ASSERT_TRUE(vbus_link_region_overlaps(ls, 0x3800, 0x3800));
+	CU_ASSERT_FALSE(vbus_link_region_overlaps(ls, 0x1800, 0x37ff));
+	r.iova = UINT64_MAX - 0xfff;
+	r.len = 0x1000;
+	CU_ASSERT_EQUAL(vbus_link_region_add(ls, &r), 0);
+	vbus_link_region_del(ls, 0, UINT64_MAX);
+	CU_ASSERT_EQUAL(nb_regions(ls), 0);
+	CU_ASSERT_EQUAL(ls->bridge.regions_end, 0);
+	vbus_link_state_unmap(ls);
+	close(fd);
+}
+
+static void
+test_idle(void)
+{
+	const uint8_t master_on[2] = {6, 0}, master_off[2] = {2, 0};
+	struct vbus_link_state *ls;
+	uint8_t id[4];
+	int fd = -1;
+
+	ls = vbus_link_state_create("test", &fd);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(ls);
+	vbus_link_config_init(ls);
+	vbus_link_config_read(ls, 0, id, sizeof(id));
+	CU_ASSERT(id[0] == 0xda && id[1] == 0x11 && id[2] == 0 && id[3] == 0x20);
+	CU_ASSERT_FALSE(vbus_link_config_write(ls, 4, master_on, 2));
+	CU_ASSERT_TRUE(vbus_link_config_write(ls, 4, master_off, 2));
+	ls->conns[5].flags = VBUS_LINK_CONN_USED;
+	ls->shms[7].flags = VBUS_LINK_SHM_USED;
+	ls->devs[2].flags = VBUS_LINK_DEV_USED | VBUS_LINK_DEV_ANNOUNCED;
+	ls->devs[2].devid = 9;
+	ls->bridge.last_devid = 9;
+	ls->bridge.flags = VBUS_LINK_PEER | VBUS_LINK_NEGOTIATED | VBUS_LINK_EVENTS;
+	vbus_link_state_reset(ls, false);
+	CU_ASSERT_EQUAL(ls->conns[5].flags, 0);
+	CU_ASSERT_EQUAL(ls->shms[7].flags, 0);
+	CU_ASSERT_EQUAL(ls->devs[2].flags, VBUS_LINK_DEV_USED);
+	CU_ASSERT_EQUAL(ls->devs[2].devid, 0);
+	CU_ASSERT_EQUAL(ls->bridge.flags, VBUS_LINK_PEER);
+	CU_ASSERT_EQUAL(ls->bridge.last_devid, 9); /* ids are not used twice */
+	vbus_link_state_reset(ls, true);
+	CU_ASSERT_EQUAL(ls->bridge.last_devid, 0);
+	/* What is written after it is given back stays here. */
+	ls->bridge.last_devid = 3;
+	CU_ASSERT_EQUAL(vbus_link_state_detach(ls, fd), 0);
+	CU_ASSERT_EQUAL(ls->bridge.last_devid, 3);
+	ls->bridge.last_devid = 4;
+	vbus_link_state_unmap(ls);
+	ls = vbus_link_state_attach(fd);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(ls);
+	CU_ASSERT_EQUAL(ls->bridge.last_devid, 3);
+	vbus_link_state_unmap(ls);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -120,6 +216,8 @@ main(void)
 		{"create and attach", test_create_attach},
 		{"refused files", test_refused},
 		{"sparse", test_sparse},
+		{"regions", test_regions},
+		{"a link that nobody serves", test_idle},
 		CU_TEST_INFO_NULL,
 	};
 	CU_SuiteInfo suites[] = {{"link_state", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
