@@ -108,6 +108,7 @@ struct dp_conf {
 	uint32_t idle_us;	    /**< 1000 */
 	char control[DP_PATH_SIZE]; /**< empty: DP_CONTROL_PATH */
 	uint32_t control_line;
+	char keeper[DP_PATH_SIZE]; /**< empty: none. Only what it was at the start counts */
 	TAILQ_HEAD(, dp_bus_conf) buses;
 	TAILQ_HEAD(, dp_device_conf) devices;
 	TAILQ_HEAD(, dp_switch_conf) switches;

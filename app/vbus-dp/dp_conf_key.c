@@ -347,10 +347,17 @@ dp_switch_conf_check(const struct dp_switch_conf *s, char *err, size_t err_size)
 
 /* ---- tables ------------------------------------------------------------------------------------ */
 
+static int
+top_keeper(void *obj, const char *value, char *err, size_t err_size)
+{
+	return take_path(value, ((struct dp_conf *)obj)->keeper, err, err_size);
+}
+
 static const struct dp_key top_keys[] = {
 	{"mode", false, top_mode},
 	{"idle", false, top_idle},
 	{"control", false, top_control},
+	{"keeper", false, top_keeper},
 	{NULL, false, NULL},
 };
 

@@ -116,6 +116,8 @@ dp_conf_write(const struct dp_conf *c, FILE *out)
 	fprintf(out, "idle = %u\n", c->idle_us);
 	if (c->control[0] != '\0')
 		key(out, "", "control", c->control);
+	if (c->keeper[0] != '\0')
+		key(out, "", "keeper", c->keeper);
 	TAILQ_FOREACH (b, &c->buses, next) {
 		fprintf(out, "\nbus %s {\n", b->name);
 		key(out, "\t", "connector", connectors[b->connector]);

@@ -241,6 +241,7 @@ dp_state_init(const struct dp_conf *top)
 	dp_run.mode = top->mode;
 	dp_run.idle_us = top->idle_us;
 	memcpy(dp_run.control, top->control, sizeof(dp_run.control));
+	memcpy(dp_run.keeper, top->keeper, sizeof(dp_run.keeper));
 }
 
 void

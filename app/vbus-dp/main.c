@@ -42,12 +42,14 @@
 #include "dp_state.h"
 #include "vbus_compat.h"
 #include "vbus_ctl.h"
+#include "vbus_keeper.h"
 
 DP_LOG_TYPE("main");
 
 static struct {
 	const char *config;
 	const char *control; /* NULL: as the file says */
+	const char *keeper;  /* likewise */
 	bool check;
 	struct dp_conf conf; /* as read at the start */
 	int signal_fd;
@@ -63,6 +65,7 @@ static const char usage[] =
 	"\n"
 	"  -c, --config FILE     what to serve, vbus-dp.conf(5)\n"
 	"  -s, --control SOCKET  for vbusctl(8) (as the file says, " DP_CONTROL_PATH ")\n"
+	"  -k, --keeper SOCKET   give links to and take them from vbus-keeper(8) (as the file says)\n"
 	"  -C, --check-config    only check FILE: say nothing and exit 0, or what is wrong and "
 	"exit 1\n"
 	"  -h, --help            this text\n"
@@ -84,6 +87,7 @@ arguments(int argc, char **argv)
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"control", required_argument, NULL, 's'},
+		{"keeper", required_argument, NULL, 'k'},
 		{"check-config", no_argument, NULL, 'C'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
@@ -94,13 +98,16 @@ arguments(int argc, char **argv)
 
 	opterr = 0;
 	optind = 1;
-	while ((c = getopt_long(argc, argv, ":c:s:ChV", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":c:s:k:ChV", options, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			dp.config = optarg;
 			break;
 		case 's':
 			dp.control = optarg;
+			break;
+		case 'k':
+			dp.keeper = optarg;
 			break;
 		case 'C':
 			dp.check = true;
@@ -123,6 +130,8 @@ arguments(int argc, char **argv)
 		return refuse("--config FILE is missing", "");
 	if (dp.control != NULL && dp_socket_path_check(dp.control, why, sizeof(why)) != 0)
 		return refuse("--control", why);
+	if (dp.keeper != NULL && dp_socket_path_check(dp.keeper, why, sizeof(why)) != 0)
+		return refuse("--keeper", why);
 	return -1;
 }
 
@@ -136,6 +145,8 @@ load(struct dp_conf *conf, char *err, size_t err_size)
 	ret = dp_conf_load(conf, dp.config, err, err_size);
 	if (ret == 0 && dp.control != NULL)
 		snprintf(conf->control, sizeof(conf->control), "%s", dp.control);
+	if (ret == 0 && dp.keeper != NULL)
+		snprintf(conf->keeper, sizeof(conf->keeper), "%s", dp.keeper);
 	return ret;
 }
 
@@ -234,6 +245,31 @@ count_devices(void)
 	return n;
 }
 
+/* Links come from there, and stay there when this process goes. */
+static int
+keeper_connect(char *err, size_t err_size)
+{
+	char why[DP_ERR_SIZE];
+	int ret;
+
+	if (dp.conf.keeper[0] == '\0')
+		return 0;
+	vbus_ctl_lock();
+	ret = vbus_keeper_connect(dp.conf.keeper, why, sizeof(why));
+	vbus_ctl_unlock();
+	if (ret != 0)
+		snprintf(err, err_size, "%s: keeper: %.400s", dp.config, why);
+	return ret;
+}
+
+static void
+keeper_leave(void)
+{
+	vbus_ctl_lock();
+	vbus_keeper_leave();
+	vbus_ctl_unlock();
+}
+
 /* Everything between the start of the lcores and their end, on the thread that has the loop. */
 static void
 serve(void)
@@ -244,6 +280,8 @@ serve(void)
 
 	dp_state_init(&dp.conf);
 	ret = run_dir(err, sizeof(err));
+	if (ret == 0)
+		ret = keeper_connect(err, sizeof(err));
 	if (ret == 0)
 		ret = dp_state_apply(&dp.conf, dp.config, err, sizeof(err));
 	if (ret == 0)
@@ -266,6 +304,7 @@ serve(void)
 		dp.status = EXIT_FAILURE;
 	}
 	dp_rpc_stop();
+	keeper_leave();
 	dp_state_clear();
 	dp_plane_stop();
 	if (dp.made_run_dir)
