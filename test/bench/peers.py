@@ -31,8 +31,8 @@ WIDE = '--force-max-simd-bitwidth=512 --single-file-segments'
 # name: (the backend's arguments per port, the frontend's per port, the frontend's once)
 # {n} is the port's number, {f} a folder.
 CONTENDERS = {
-    'vbus-v2': (VBUS, '', '-a vbus:b,socket={f}/v.sock'),
-    'vbus-poll': (VBUS, '', '-a vbus:b,socket={f}/v.sock,ring=poll'),
+    'vbus-v2': (VBUS, '-a vbus:b.p{n},ring=v2', '-a vbus:b,socket={f}/v.sock'),
+    'vbus-poll': (VBUS, '-a vbus:b.p{n},ring=poll', '-a vbus:b,socket={f}/v.sock'),
     'memif': (MEMIF % ('server', ''), MEMIF % ('client', ''), ''),
     'memif-zc': (MEMIF % ('server', ''), MEMIF % ('client', ',zero-copy=yes'), '--single-file-segments'),
     'vhost-packed': (VHOST, VIRTIO % 'packed_vq=1,in_order=1', WIDE),
@@ -46,9 +46,8 @@ def arguments(text, ports, folder):
 
 
 def ring_of(front):
-    """The ring that a frontend of ours says it uses ('poll', 'v2'), None when it does not say."""
-    found = re.search(r'Burst mode:.*\b(poll|v2)\b', front.command('show rxq info 0 0'), re.I)
-    return found.group(1).lower() if found else None
+    """The ring that a frontend of ours uses, of 'poll' and 'v2'; its link is up."""
+    return 'poll' if re.search(r'Burst mode:.*\bpoll\b', front.command('show rxq info 0 0'), re.I) else 'v2'
 
 
 def rtt(program, folder, name, eal, cpus, huge, more=()):
@@ -124,7 +123,7 @@ class Pair:
         self.front.wait_prompt()
         for side in (self.back, self.front):
             for port in (0, 1):
-                side.wait_link(port)
+                side.wait_link(port, timeout=60)
 
     def say(self, side, text):
         """A setting, when it is another one than before."""
@@ -211,19 +210,17 @@ def program(folder):
 
 
 def offered(folder, huge):
-    """Does the frontend know the ring for pollers? Found by trying."""
+    """Does the frontend have the ring for pollers? Found by trying."""
     where = os.path.join(folder, 'try')
     os.makedirs(where)
-    back, _, once = CONTENDERS['vbus-poll']
-    south = lab.Testpmd(where, 'try-back', arguments(back, 1, where), bench.APPLICATION + ['--disable-link-check'],
-                        cpu=bench.CPUS[0], memory=MEMORY, huge=huge)
-    north = lab.Testpmd(where, 'try-front', once.format(f=where).split(), bench.APPLICATION + ['--disable-link-check'],
-                        cpu=bench.CPUS[-1], memory=MEMORY, huge=huge, start=False)
-    deadline = time.monotonic() + 60
-    while north.alive() and 'testpmd> ' not in north.output and time.monotonic() < deadline:
-        north.drain(0.05)
-    known = north.alive() and 'No probed ethernet devices' not in north.output and 'unknown key' not in north.output
-    north.kill()
+    back, front, once = CONTENDERS['vbus-poll']
+    app = bench.APPLICATION + ['--disable-link-check']
+    south = lab.Testpmd(where, 'try-back', arguments(back, 1, where), app, cpu=bench.CPUS[0], memory=MEMORY, huge=huge)
+    north = lab.Testpmd(where, 'try-front', [*once.format(f=where).split(), *arguments(front, 1, where)], app,
+                        cpu=bench.CPUS[-1], memory=MEMORY, huge=huge)
+    north.wait_link(0, timeout=60)
+    known = ring_of(north) == 'poll'
+    north.quit()
     south.quit()
     return known
 
