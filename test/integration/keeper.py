@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright(c) 2026 vbus developers
-# under-sanitizer: yes
 """vbus-dp behind vbus-keeper is killed (SIGKILL) again and again, and twice ended by SIGTERM, under numbered frames.
 
 A frontend's two ports are patched in vbus-dp: frames go in at one and come out of the other. None comes twice
