@@ -348,9 +348,13 @@ dp_fdb_create(struct dp_switch *sw, char *err, size_t err_size)
 
 	snprintf(name, sizeof(name), "dp_fdb_%u", serial++);
 	sw->hash = rte_hash_create(&p);
-	if (sw->hash == NULL)
-		return dp_plane_err(err, err_size, -rte_errno, "switch %s: table of %u: %s",
-			sw->name, sw->size, rte_strerror(rte_errno));
+	if (sw->hash == NULL) {
+		/* Without memory DPDK leaves what it set when it looked for the name. */
+		const int why = rte_errno == ENOENT ? ENOMEM : rte_errno;
+
+		return dp_plane_err(err, err_size, -why, "switch %s: table of %u: %s", sw->name,
+			sw->size, rte_strerror(why));
+	}
 	rte_hash_set_cmp_func(sw->hash, key_differs);
 	sw->nb_slots = (uint32_t)rte_hash_max_key_id(sw->hash) + 1;
 	sw->slot = rte_zmalloc("dp_fdb_slot", sw->nb_slots * sizeof(*sw->slot), 64);
