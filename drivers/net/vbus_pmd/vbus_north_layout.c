@@ -180,7 +180,10 @@ rx_build(struct north_local *l)
 	ret = vbus_ioq_north_format(&q->ring, ring, q->nb_desc, q->ring.cookies, 1);
 	if (ret < 0)
 		return ret;
-	vbus_signal_attach(&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	/* South can write there already. */
+	ret = vbus_signal_attach(&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	if (ret < 0)
+		return ret;
 	q->shm = &l->shm[NORTH_SHM_RX];
 	q->addr_off = (uint32_t)rte_vbus_mbuf_addr_offset(l->vdev);
 	q->mbuf_init = rx_mbuf_init(p->port_id);
@@ -245,7 +248,10 @@ tx_build(struct north_local *l)
 	ret = vbus_ioq_north_format(&q->ring, ring, q->nb_desc, q->ring.cookies, 1);
 	if (ret < 0)
 		return ret;
-	vbus_signal_attach(&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	/* South can write there already. */
+	ret = vbus_signal_attach(&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	if (ret < 0)
+		return ret;
 	q->shm = &l->shm[NORTH_SHM_TX];
 	q->addr_off = (uint32_t)rte_vbus_mbuf_addr_offset(l->vdev);
 	q->pools = &p->pools;
@@ -284,7 +290,10 @@ ev_build(struct north_local *l)
 	ret = vbus_ioq_north_format(&p->evq, ring, count, p->ev_cookies, 0);
 	if (ret < 0)
 		return ret;
-	vbus_signal_attach(&p->ev_sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	/* South can write there already. */
+	ret = vbus_signal_attach(&p->ev_sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	if (ret < 0)
+		return ret;
 	for (uint32_t i = 0; i < count; i++) {
 		e.cookie = i;
 		e.ptr = (uint64_t)i * p->s.ev_size; /* an offset into the pool */
