@@ -103,7 +103,7 @@ def breaks(machine, terminal, dp, folder, token):
     sock = connect(os.path.join(folder, 'data.sock'))
     wait_lines(machine, port, carrier=1)
     token = machine.start(f'setsid dash -c \'exec <>{port} >&0 2>&1; stty sane brkint -ignbrk clocal -echo; '
-                          f'trap "echo broken; exit" INT; echo ready; while :; do sleep 1; done\'')
+                          f'trap "echo broken; exit 0" INT; echo ready; while :; do sleep 1; done\'')
     read_until(sock, b'ready\r\n')
     dp.call('device.break', name='data')
     read_until(sock, b'broken\r\n')
