@@ -65,7 +65,7 @@ def connects(rig):
     rig.exchange()
     lab.check(rig.settle_fds(fds) <= fds, f'{CONNECTS} connects: {rig.fds()} descriptors are open, {fds} were')
     grown = rig.rss() - rss
-    lab.check(link.SANITIZED or grown < 2048, f'{grown} kB more memory')
+    lab.check(link.SANITIZED or grown < 8192, f'{grown} kB more memory')
     lines = rig.log_lines()
     lab.check(lines < 100 + CONNECTS // 5, f'{lines} lines of log')
 
