@@ -390,7 +390,7 @@ void venet_poll_meta(
 	const struct venet_path *p, struct venet_tx_slots *s, const struct vbus_offload *o);
 /**
  * A frame larger than the slot: over several of them. @return 0: it is in slots, of which all but the
- * last are in `used`; -EAGAIN: push, peek and try again; -ENOBUFS: not enough buffers now; -ENOSPC: too
+ * last are in `used`; -ENOBUFS: not that many slots; -ENOSPC: too
  * many of them; -EFAULT: a bad buffer
  */
 int venet_poll_frame(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s,

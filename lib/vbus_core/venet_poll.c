@@ -3,7 +3,7 @@
  */
 
 /*
- * The ring for pollers: its control part, and frames from north (doc/abi.md section 12, ADR-0015).
+ * The ring for pollers: its control part, and frames from north (doc/abi.md section 12, ADR-0017).
  *
  * The control part runs with the control lock held while no burst does. A burst runs on the polling
  * thread of the rx queue. It knows plain frames: one descriptor, no requests, memory in one piece, an

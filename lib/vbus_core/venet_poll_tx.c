@@ -3,7 +3,7 @@
  */
 
 /*
- * The ring for pollers: frames to north (doc/abi.md section 12, ADR-0015).
+ * The ring for pollers: frames to north (doc/abi.md section 12, ADR-0017).
  *
  * Runs on the polling thread of the tx queue. A burst knows plain frames: one segment without requests
  * that fits the next buffer, which lies in one piece here. The first one that is not plain ends that
@@ -88,7 +88,7 @@ venet_poll_frame(struct venet_txq *q, const struct venet_path *p, struct venet_t
 		if (nb == POLL_PIECES)
 			return -ENOSPC;
 		if (first + nb == s->nb)
-			return first > 0 ? -EAGAIN : -ENOBUFS;
+			return -ENOBUFS;
 		piece[nb].iova = s->e[first + nb].ptr;
 		piece[nb].ptr_peer = s->dst_peer[first + nb];
 		piece[nb].len = RTE_MIN((uint32_t)s->e[first + nb].len, m->pkt_len - room);

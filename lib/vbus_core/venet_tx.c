@@ -306,8 +306,9 @@ large_frame(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slo
 	if (mode == VENET_TX_L4RO)
 		return venet_l4ro_frame(q, p, s, m, plan);
 	ret = venet_poll_frame(q, p, s, m, plan);
-	if (ret != -EAGAIN)
+	if (ret != -ENOBUFS)
 		return ret;
+	/* As many were looked for as there are frames. */
 	venet_poll_push(p, s);
 	slots_peek(q, p, s, VENET_BURST, VENET_TX_POLL);
 	return s->nb == 0 ? -ENOBUFS : venet_poll_frame(q, p, s, m, plan);

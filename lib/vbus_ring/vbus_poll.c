@@ -3,7 +3,7 @@
  */
 
 /*
- * Rings for pollers: formatting by north, checking and binding by south (ADR-0015). Control thread;
+ * Rings for pollers: formatting by north, checking and binding by south (ADR-0017). Control thread;
  * owns nothing. No DPDK in here: a keeper can use it.
  */
 

@@ -6,7 +6,7 @@
 
 /**
  * @file
- * The ring for pollers: types, and the fast path of both ends. doc/abi.md section 12, ADR-0015.
+ * The ring for pollers: types, and the fast path of both ends. doc/abi.md section 12, ADR-0017.
  *
  * An entry is one word that is stored and loaded as a whole; its phase bit says whose it is. So there
  * is no index to share, and what a side copied out of an entry cannot be torn. Positions count

@@ -6,7 +6,7 @@
 
 A capture of 10,000 frames of 60 to 9,000 bytes per device and direction, both directions at once;
 linear (a frame is one mbuf) and scatter-gather (chains of small mbufs), one and two devices, over a
-socket and in one process (null).
+socket and in one process (null); on the ring for pollers, and once each on the rings of version 2.
 """
 import os
 import sys
@@ -100,7 +100,7 @@ def finish(what, pmds, streams, vbus_ports):
         pmd.quit()
 
 
-def over_socket(shape, devices):
+def over_socket(shape, devices, ring='poll'):
     folder = lab.scratch()
     path = link.socket_path(folder)
     names = [f'eth{number}' for number in range(devices)]
@@ -110,11 +110,12 @@ def over_socket(shape, devices):
     for number in range(devices):
         south_eal += capture(number, downs[number], ups[number])
         north_eal += capture(number, ups[number], downs[number])
+        north_eal += ['-a', f'vbus:vm1.{names[number]},ring={ring}']
     south = link.south(folder, path, names, south_eal, **application(shape, 2 * devices))
     north = link.north(folder, path, north_eal, **application(shape, 2 * devices))
     north_ids = forward(north, shape, [(f'vbus:vm1.{name}', f'net_pcap{n}') for n, name in enumerate(names)])
     south_ids = forward(south, shape, [(f'net_vbus{n}', f'net_pcap{n}') for n in range(devices)])
-    finish(f'socket, {shape}, {devices} device(s)', [south, north], ups + downs,
+    finish(f'socket, {shape}, {devices} device(s), ring={ring}', [south, north], ups + downs,
            {north: [north_ids[f'vbus:vm1.{name}'] for name in names],
             south: [south_ids[f'net_vbus{n}'] for n in range(devices)]})
 
@@ -140,4 +141,5 @@ def in_one_process(shape, devices):
 for shape_name in SHAPES:
     for nb_devices in (1, 2):
         over_socket(shape_name, nb_devices)
+    over_socket(shape_name, 1, 'v2')
     in_one_process(shape_name, 2 if shape_name == 'linear' else 1)

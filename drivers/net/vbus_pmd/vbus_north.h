@@ -19,6 +19,8 @@
  *     vbus_north_l4ro.c    receive bursts: scattered and large
  *     vbus_north_tx.c      transmit bursts: linear; reaping
  *     vbus_north_sg.c      transmit bursts: scatter-gather with offloads
+ *     vbus_north_poll.c    receive bursts on the ring for pollers
+ *     vbus_north_poll_tx.c transmit bursts on it
  *     vbus_north_bounce.c  frames that the peer cannot see are copied
  *     vbus_north_stats.c   basic and extended statistics, dump
  *
@@ -41,6 +43,7 @@
 #include <rte_mbuf.h>
 
 #include <vbus/venet.h>
+#include <vbus/venet_poll.h>
 
 #include "bus_vbus_driver.h"
 #include "vbus_ctl.h"
@@ -48,6 +51,7 @@
 #include "vbus_mark.h"
 #include "vbus_offload.h"
 #include "vbus_pmd_common.h"
+#include "vbus_poll.h"
 #include "vbus_signal.h"
 
 _Static_assert(sizeof(void *) == sizeof(uint64_t), "mbuf pointers travel as 64-bit cookies");
@@ -76,11 +80,13 @@ enum north_rx_path {
 	NORTH_RX_LINEAR,
 	NORTH_RX_COPY, /**< the pool is invisible to the peer: own buffers, copied */
 	NORTH_RX_L4RO,
+	NORTH_RX_POLL,
 };
 enum north_tx_path {
 	NORTH_TX_OFF,
 	NORTH_TX_LINEAR,
 	NORTH_TX_SG,
+	NORTH_TX_POLL,
 };
 
 /* X(field, "xstat name"): written by the polling thread of that direction only. */
@@ -163,6 +169,11 @@ struct north_rxq {
 	uint32_t nb_iovs; /**< most fragments of a frame */
 	uint32_t nb_page_free;
 	struct vbus_ioq_north pages;
+	/* POLL */
+	struct vbus_poll_north poll;
+	struct rte_mbuf **sw;	      /**< per entry: the mbuf that south fills */
+	uint32_t plain_max;	      /**< longest frame in one buffer that needs no second look */
+	bool requests;		      /**< chains and requests were agreed on */
 	struct rte_mbuf **heads;      /**< per entry: its first buffer, or NULL */
 	struct rte_mbuf **page_mbufs; /**< per page number: south may write it, or NULL */
 	uint16_t *page_free;	      /**< numbers of the others */
@@ -190,12 +201,17 @@ struct north_txq {
 	uint32_t addr_off;
 	uint32_t reap_at; /**< entries in use before a burst looks for finished ones */
 	bool fast_free;
+	bool sg;	 /**< chains and requests were agreed on */
 	bool tso4, tso6; /**< granted */
 
 	struct vbus_ioq_north ring VBUS_CACHE_ALIGNED;
 	struct rte_mempool *known_pool; /**< visible, seen last */
 	uint32_t known_epoch;
 	uint32_t nb_bounced; /**< entries in flight that hold bounce slots */
+	/* POLL */
+	struct vbus_poll_north poll;
+	uint64_t *sw;	  /**< cookies per entry, of a frame with its last one; else 0 */
+	uint32_t nb_void; /**< entries in flight whose cookie is 0 */
 	/* SG */
 	uint8_t *sg_base;
 	uint64_t sg_ptr; /**< what desc.ptr of slot 0 says: 0 with PMTD, else an address */
@@ -217,6 +233,7 @@ struct north_txq {
 
 /** Where things lie in the port's zone, bytes. */
 struct north_layout {
+	size_t rx_poll, tx_poll;
 	size_t rx_ring, tx_ring, ev_ring, ev_pool, rx_pool, page_ring, rx_copy, tx_pool, bounce;
 	size_t total;
 };
@@ -225,6 +242,7 @@ struct north_layout {
 struct north_session {
 	uint32_t sg, evq, l4ro; /**< granted bits of the groups */
 	uint32_t ev_size, ev_pool_id, ev_ring_id, l4ro_pool_id, l4ro_ring_id, pmtd_id;
+	uint32_t poll_rx_id, poll_tx_id;
 	enum north_rx_path rx;
 	enum north_tx_path tx;
 };
@@ -237,6 +255,7 @@ struct north_port {
 	bool linked;		     /**< blocks are shared and LINKUP is done */
 	bool carrier;		     /**< LINKSTATE said up */
 	bool removed;		     /**< DEVDROP came */
+	bool want_poll;		     /**< devarg `ring` */
 	uint32_t caps_sg, caps_l4ro; /**< what south offered at probe */
 	uint64_t rx_offloads, tx_offloads;
 	struct rte_ether_addr mac;
@@ -391,6 +410,8 @@ uint16_t north_rx_linear(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t n
 uint16_t north_rx_copy(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb);
 uint16_t north_rx_l4ro(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb);
 uint16_t north_tx_sg(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t north_rx_poll(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t north_tx_poll(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb);
 /** Raw mbufs of the queue's pool; as many of @p n as there are, failures counted. */
 uint32_t north_rx_alloc(struct north_rxq *q, struct rte_mbuf **m, uint32_t n, uint64_t *nb_failed);
 /** Post buffers for as much as is missing (also the first fill). @return buffers posted. */
@@ -398,11 +419,30 @@ uint32_t north_rx_refill(struct north_rxq *q);
 uint32_t north_rx_copy_refill(struct north_rxq *q);
 uint32_t north_l4ro_refill(struct north_rxq *q);
 void north_l4ro_refill_pages(struct north_rxq *q);
+/** @p least  missing buffers that are worth a refill, 1 or more */
+uint32_t north_poll_refill(struct north_rxq *q, uint32_t least);
+/** Flags of a received frame, or the work they ask for. False: drop, counted. */
+bool north_rx_offload(struct north_rxq *q, const struct vbus_offload *o, struct rte_mbuf *m);
 /** Take back up to @p n finished entries, free what they held. @return entries taken. */
 uint32_t north_tx_reap(struct north_txq *q, uint32_t n);
+uint32_t north_poll_reap(struct north_txq *q, uint32_t n);
+/** Free what cookies stand for; 0 for nothing. @return how many were 0 */
+uint32_t north_tx_free_mixed(struct north_txq *q, const uint64_t *cookies, uint32_t n);
+/** A frame that is not posted as it lies: @return 1: @p e is filled in; 0: dropped, counted; -ENOBUFS */
+int north_tx_linear_slow(struct north_txq *q, struct rte_mbuf *m, struct vbus_ioq_entry *e);
+/** What an sg descriptor holds; a slot of the pool, or one on its way to a poll ring. */
+struct north_sg_slot {
+	struct venet_sg head;
+	struct venet_iov iov[NORTH_TX_IOVS];
+};
+/** A frame's fragments and requests into @p s. @return as north_tx_linear_slow() */
+int north_sg_frame(
+	struct north_txq *q, struct rte_mbuf *m, struct north_sg_slot *s, uint64_t *cookie);
 /** Give back everything the queue holds; nobody touches it any more. */
 void north_rx_drain(struct north_rxq *q);
 void north_tx_drain(struct north_txq *q);
+void north_poll_rx_drain(struct north_rxq *q);
+void north_poll_tx_drain(struct north_txq *q);
 
 /* ---- vbus_north_bounce.c ----------------------------------------------------------------------- */
 
@@ -431,6 +471,14 @@ static inline uint64_t
 north_mbuf_addr(const struct rte_mbuf *m, uint32_t addr_off)
 {
 	return *(const uint64_t *)((const char *)m + addr_off);
+}
+
+/** Can the frame be posted as it lies? The pool seen last answers for nearly all. */
+static inline bool
+north_tx_is_straight(const struct north_txq *q, const struct rte_mbuf *m)
+{
+	return m->pool == q->known_pool && m->nb_segs == 1 && (m->ol_flags & q->slow_flags) == 0 &&
+	       m->data_len >= NORTH_FRAME_MIN;
 }
 
 /** A raw mbuf becomes a received segment; what the pool left in the other fields is right already. */

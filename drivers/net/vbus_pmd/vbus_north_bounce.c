@@ -50,7 +50,7 @@ int
 north_bounce_copy(struct north_txq *q, const struct rte_mbuf *m)
 {
 	uint32_t need = 1, have = q->bounce_len;
-	uint32_t most = q->sg_base != NULL ? NORTH_TX_IOVS : 1;
+	uint32_t most = q->sg ? NORTH_TX_IOVS : 1;
 	uint16_t first = q->bounce_free, last = first;
 
 	for (; have < m->pkt_len; have += q->bounce_len) /* no division on this path */

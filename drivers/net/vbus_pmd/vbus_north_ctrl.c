@@ -127,6 +127,33 @@ choose_paths(struct north_local *l, struct north_session *s)
 	return 0;
 }
 
+/* The ring for pollers in place of both ioqs, where the buffers are mbufs. A south that does not know
+ * it grants nothing; any mistake on the way leaves the ioqs. Only a peer that is gone is an error.
+ */
+static int
+negotiate_poll(struct north_local *l, struct north_session *s)
+{
+	const struct north_port *p = l->port;
+	struct venet_poll_query q = {0};
+	uint32_t bits = 0;
+	int ret;
+
+	if (!p->want_poll || s->rx == NORTH_RX_COPY)
+		return 0;
+	ret = negcap(l, VENET_CAP_GROUP_POLL, VENET_CAP_POLL_RING, &bits);
+	if (ret < 0 || bits == 0)
+		return ret == -EINVAL ? 0 : ret;
+	ret = rte_vbus_call(l->vdev, VENET_FUNC_POLLQUERY, &q, sizeof(q));
+	if (ret < 0 || q.count_max < vbus_poll_count(p->rxq->nb_desc) ||
+		q.count_max < vbus_poll_count(p->txq->nb_desc))
+		return negcap(l, VENET_CAP_GROUP_POLL, 0, &bits);
+	s->poll_rx_id = q.rx_id;
+	s->poll_tx_id = q.tx_id;
+	s->rx = NORTH_RX_POLL;
+	s->tx = NORTH_TX_POLL;
+	return 0;
+}
+
 static int
 negotiate(struct north_local *l)
 {
@@ -143,17 +170,19 @@ negotiate(struct north_local *l)
 		ret = query_events(l, &s);
 	if (ret == 0)
 		ret = negcap(l, VENET_CAP_GROUP_L4RO, copied ? 0 : wanted_l4ro(p), &s.l4ro);
-	if (ret == 0 && (s.l4ro & VENET_CAP_SG))
+	if (ret == 0)
+		ret = choose_paths(l, &s);
+	if (ret == 0)
+		ret = negotiate_poll(l, &s);
+	if (ret == 0 && s.rx == NORTH_RX_L4RO)
 		ret = query_l4ro(l, &s);
-	if (ret == 0 && (s.sg & VENET_CAP_PMTD)) {
+	if (ret == 0 && s.tx != NORTH_TX_POLL && (s.sg & VENET_CAP_PMTD)) {
 		ret = rte_vbus_call(l->vdev, VENET_FUNC_PMTDQUERY, NULL, 0);
 		if (ret >= 0) {
 			s.pmtd_id = (uint32_t)ret;
 			ret = 0;
 		}
 	}
-	if (ret == 0)
-		ret = choose_paths(l, &s);
 	if (s.ev_size == 0) /* no events: the rings are laid out all the same */
 		s.ev_size = VENET_EVENT_SIZE_MAX;
 	p->s = s;
@@ -196,6 +225,22 @@ notify_nothing(struct rte_vbus_shm *shm)
 }
 
 static int
+share_poll(struct north_local *l)
+{
+	const struct north_port *p = l->port;
+	int ret;
+
+	/* The signal lies where an ioq has it. */
+	_Static_assert(VENET_POLL_SIGNAL_OFFSET == IOQ_RING_SIGNAL_OFFSET, "share_one()");
+	ret = share_one(l, NORTH_SHM_RX, p->s.poll_rx_id, p->lay.rx_poll,
+		vbus_poll_size(VENET_POLL_RX, p->rxq->poll.r.mask + 1), north_intr_notify);
+	if (ret == 0)
+		ret = share_one(l, NORTH_SHM_TX, p->s.poll_tx_id, p->lay.tx_poll,
+			vbus_poll_size(VENET_POLL_TX, p->txq->poll.r.mask + 1), notify_nothing);
+	return ret;
+}
+
+static int
 share(struct north_local *l)
 {
 	const struct north_port *p = l->port;
@@ -217,6 +262,8 @@ share(struct north_local *l)
 			ret = share_one(l, NORTH_SHM_PAGE_RING, p->s.l4ro_ring_id, lay->page_ring,
 				vbus_ioq_size(p->rxq->nb_pages), notify_nothing);
 	}
+	if (ret == 0 && p->s.rx == NORTH_RX_POLL)
+		return share_poll(l);
 	if (ret == 0)
 		ret = share_one(l, NORTH_SHM_RX, VENET_QUEUE_RX, lay->rx_ring, vbus_ioq_size(nb_rx),
 			north_intr_notify);
@@ -301,7 +348,8 @@ north_ctrl_up(struct north_local *l)
 		vbus_ctl_job_queue(&l->event_job);
 		vbus_ctl_unlock();
 	}
-	NORTH_LOG(INFO, l, "linked: sg 0x%x l4ro 0x%x events 0x%x", p->s.sg, p->s.l4ro, p->s.evq);
+	NORTH_LOG(INFO, l, "linked: %s rings, sg 0x%x l4ro 0x%x events 0x%x",
+		p->s.rx == NORTH_RX_POLL ? "poll" : "v2", p->s.sg, p->s.l4ro, p->s.evq);
 	return 0;
 }
 

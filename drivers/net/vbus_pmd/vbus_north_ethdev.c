@@ -19,7 +19,9 @@
 #include <string.h>
 #include <time.h>
 
+#include <rte_devargs.h>
 #include <rte_errno.h>
+#include <rte_kvargs.h>
 #include <rte_malloc.h>
 
 static TAILQ_HEAD(, north_local) ports = TAILQ_HEAD_INITIALIZER(ports);
@@ -309,6 +311,40 @@ eth_fill(struct rte_eth_dev *eth, struct rte_vbus_device *vdev)
 	eth->data->numa_node = vdev->device.numa_node;
 }
 
+static int
+arg_ring(const char *key, const char *value, void *arg)
+{
+	bool *poll = arg;
+
+	(void)key;
+	if (value == NULL || (strcmp(value, "poll") != 0 && strcmp(value, "v2") != 0))
+		return -EINVAL;
+	*poll = strcmp(value, "poll") == 0;
+	return 0;
+}
+
+/* ring=poll|v2 (ADR-0017). @return 0, -EINVAL: logged */
+static int
+parse_args(struct north_local *l)
+{
+	static const char *const keys[] = {"ring", NULL};
+	const struct rte_devargs *da = l->vdev->device.devargs;
+	struct rte_kvargs *kv;
+	int ret = 0;
+
+	l->port->want_poll = true;
+	if (da == NULL || da->args == NULL || da->args[0] == '\0')
+		return 0;
+	kv = rte_kvargs_parse(da->args, keys);
+	if (kv == NULL || rte_kvargs_process(kv, keys[0], arg_ring, &l->port->want_poll) < 0) {
+		NORTH_LOG(
+			ERR, l, "arguments \"%s\": ring=poll or ring=v2, and no others", da->args);
+		ret = -EINVAL;
+	}
+	rte_kvargs_free(kv);
+	return ret;
+}
+
 /* Everything of a port but its place in ethdev's table. */
 static struct north_local *
 port_create(struct rte_eth_dev *eth, struct rte_vbus_device *vdev)
@@ -356,6 +392,9 @@ north_probe(struct rte_vbus_driver *drv, struct rte_vbus_device *vdev)
 	if (l == NULL)
 		goto err_release;
 	eth_fill(eth, vdev);
+	ret = parse_args(l);
+	if (ret < 0)
+		goto err_free;
 	ret = north_ctrl_probe(l);
 	if (ret < 0) {
 		NORTH_LOG(ERR, l, "the device cannot be used: %s", rte_strerror(-ret));

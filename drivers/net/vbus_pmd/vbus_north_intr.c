@@ -55,7 +55,9 @@ intr_post_all(struct north_rxq *q, int path)
 {
 	uint32_t posted = 0;
 
-	if (path == NORTH_RX_LINEAR) {
+	if (path == NORTH_RX_POLL) {
+		posted = north_poll_refill(q, 1);
+	} else if (path == NORTH_RX_LINEAR) {
 		posted = north_rx_refill(q);
 	} else if (path == NORTH_RX_L4RO) {
 		north_l4ro_refill_pages(q);
@@ -66,6 +68,16 @@ intr_post_all(struct north_rxq *q, int path)
 }
 
 /* South is to signal from now on; what came before is not lost. Path published. */
+static bool
+intr_frames_wait(const struct north_rxq *q, int path)
+{
+	if (path != NORTH_RX_POLL)
+		return vbus_ioq_north_ready_count(&q->ring, 1) > 0;
+	/* South looks at `enabled` without a fence: have its CPU pass one (doc/abi.md 12.4). */
+	vbus_mark_fence();
+	return vbus_poll_north_is_ready(&q->poll, 0);
+}
+
 static void
 intr_arm(struct north_rxq *q, int path)
 {
@@ -74,7 +86,7 @@ intr_arm(struct north_rxq *q, int path)
 	/* The signal's own `dirty` says nothing about a south that saw us polling: look at the ring,
 	 * after the fence in vbus_signal_enable() (partner: the fence of south's inject).
 	 */
-	if (vbus_signal_enable(&q->sig) || vbus_ioq_north_ready_count(&q->ring, 1) > 0)
+	if (vbus_signal_enable(&q->sig) || intr_frames_wait(q, path))
 		intr_raise(q->intr_fd);
 }
 

@@ -170,7 +170,30 @@ l4ro_chain(struct north_rxq *q, const struct l4ro_copy *c, struct rte_mbuf *head
 	return true;
 }
 
-/* Flags of the frame, or the work they ask for. False: drop, counted. */
+bool
+north_rx_offload(struct north_rxq *q, const struct vbus_offload *o, struct rte_mbuf *m)
+{
+	bool gso = (o->flags & VENET_SG_FLAG_GSO) != 0;
+
+	if ((gso && !q->lro_app) || vbus_offload_to_rx(m, o) != 0)
+		goto bad;
+	q->stats.lro += gso;
+	if ((o->flags & VENET_SG_FLAG_NEEDS_CSUM) == 0)
+		return true;
+	if (q->csum_app) {
+		q->stats.csum_none++;
+		return true;
+	}
+	if (vbus_offload_finish_csum(m, o->csum_start, o->csum_offset) != 0)
+		goto bad;
+	m->ol_flags &= ~RTE_MBUF_F_RX_L4_CKSUM_MASK;
+	q->stats.csum_done++;
+	return true;
+bad:
+	q->stats.drop_offload++;
+	return false;
+}
+
 static bool
 l4ro_offload(struct north_rxq *q, const struct venet_sg *sg, struct rte_mbuf *m)
 {
@@ -182,25 +205,8 @@ l4ro_offload(struct north_rxq *q, const struct venet_sg *sg, struct rte_mbuf *m)
 		.gso_hdrlen = sg->gso.hdrlen,
 		.gso_size = sg->gso.size,
 	};
-	bool gso = (o.flags & VENET_SG_FLAG_GSO) != 0;
 
-	if ((gso && !q->lro_app) || vbus_offload_to_rx(m, &o) != 0)
-		goto bad;
-	q->stats.lro += gso;
-	if ((o.flags & VENET_SG_FLAG_NEEDS_CSUM) == 0)
-		return true;
-	if (q->csum_app) {
-		q->stats.csum_none++;
-		return true;
-	}
-	if (vbus_offload_finish_csum(m, o.csum_start, o.csum_offset) != 0)
-		goto bad;
-	m->ol_flags &= ~RTE_MBUF_F_RX_L4_CKSUM_MASK;
-	q->stats.csum_done++;
-	return true;
-bad:
-	q->stats.drop_offload++;
-	return false;
+	return north_rx_offload(q, &o, m);
 }
 
 /* The frame in the descriptor of entry idx. NULL: none (counted). */

@@ -39,7 +39,7 @@ bounce_len(const struct north_port *p)
 {
 	uint32_t len = RTE_ALIGN_CEIL((uint32_t)p->mtu + VBUS_PMD_OVERHEAD, RTE_CACHE_LINE_SIZE);
 
-	return p->s.tx == NORTH_TX_SG ? RTE_MAX(len, NORTH_BOUNCE_SG_LEN) : len;
+	return p->s.sg & VENET_CAP_SG ? RTE_MAX(len, NORTH_BOUNCE_SG_LEN) : len;
 }
 
 static void
@@ -49,8 +49,15 @@ layout_plan(struct north_port *p)
 	struct north_layout *lay = &p->lay;
 	size_t at = 0;
 
-	lay->rx_ring = take_ring(&at, rxq->nb_desc);
-	lay->tx_ring = take_ring(&at, p->txq->nb_desc);
+	if (p->s.rx == NORTH_RX_POLL) {
+		lay->rx_poll = take(
+			&at, vbus_poll_size(VENET_POLL_RX, vbus_poll_count(rxq->nb_desc)));
+		lay->tx_poll = take(
+			&at, vbus_poll_size(VENET_POLL_TX, vbus_poll_count(p->txq->nb_desc)));
+	} else {
+		lay->rx_ring = take_ring(&at, rxq->nb_desc);
+		lay->tx_ring = take_ring(&at, p->txq->nb_desc);
+	}
 	lay->ev_ring = take_ring(&at, p->txq->nb_desc);
 	lay->ev_pool = take(&at, (size_t)p->s.ev_size * p->txq->nb_desc);
 	lay->bounce = take(&at, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
@@ -110,6 +117,12 @@ rx_dimension(struct north_port *p)
 	uint32_t frags;
 
 	q->nb_pages = 0;
+	if (p->s.rx == NORTH_RX_POLL) {
+		q->requests = (p->s.l4ro & VENET_CAP_SG) != 0;
+		q->room = RTE_MIN(data_room, q->requests ? VENET_POLL_LEN_MAX : q->frame_max);
+		q->plain_max = RTE_MIN(q->room, q->frame_max);
+		return;
+	}
 	if (p->s.rx != NORTH_RX_L4RO) {
 		/* The MTU shows as the room in a receive buffer (doc/abi.md 7.9). */
 		q->room = p->s.rx == NORTH_RX_COPY ? q->frame_max
@@ -133,6 +146,7 @@ rx_arrays(struct north_rxq *q, int socket)
 	uint64_t *p;
 
 	rte_free(q->arrays);
+	q->sw = NULL;
 	q->arrays = rte_zmalloc_socket("vbus_rxq_arrays",
 		8 * entries + (pages > 0 ? 8 * entries + (8 + 8 + 2) * pages : 0),
 		RTE_CACHE_LINE_SIZE, socket);
@@ -165,13 +179,36 @@ rx_mbuf_init(uint16_t port_id)
 	return *(north_rearm_t *)(void *)&m.rearm_data;
 }
 
+/* A ring for pollers: its place, its signal, and the mbufs of its entries. */
 static int
-rx_build(struct north_local *l)
+rx_poll_build(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	struct north_rxq *q = p->rxq;
+	uint8_t *ring = p->zone + p->lay.rx_poll;
+	uint32_t count = vbus_poll_count(q->nb_desc);
+	int ret;
+
+	memset(&q->ring, 0, sizeof(q->ring));
+	rte_free(q->arrays);
+	q->sw = NULL;
+	q->arrays = rte_zmalloc_socket(
+		"vbus_rxq_arrays", 8 * (size_t)count, RTE_CACHE_LINE_SIZE, l->eth->data->numa_node);
+	if (q->arrays == NULL)
+		return -ENOMEM;
+	ret = vbus_poll_north_format(&q->poll, ring, VENET_POLL_RX, count, q->nb_desc);
+	if (ret < 0)
+		return ret;
+	q->sw = q->arrays;
+	return vbus_signal_attach(&q->sig, ring + VENET_POLL_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+}
+
+static int
+rx_ring_build(struct north_local *l)
 {
 	struct north_port *p = l->port;
 	struct north_rxq *q = p->rxq;
 	uint8_t *ring = p->zone + p->lay.rx_ring;
-	uint32_t posted;
 	int ret;
 
 	ret = rx_arrays(q, l->eth->data->numa_node);
@@ -180,8 +217,18 @@ rx_build(struct north_local *l)
 	ret = vbus_ioq_north_format(&q->ring, ring, q->nb_desc, q->ring.cookies, 1);
 	if (ret < 0)
 		return ret;
-	/* South can write there already. */
-	ret = vbus_signal_attach(&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	return vbus_signal_attach(&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+}
+
+static int
+rx_build(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	struct north_rxq *q = p->rxq;
+	uint32_t posted;
+	int ret;
+
+	ret = p->s.rx == NORTH_RX_POLL ? rx_poll_build(l) : rx_ring_build(l);
 	if (ret < 0)
 		return ret;
 	q->shm = &l->shm[NORTH_SHM_RX];
@@ -200,6 +247,9 @@ rx_build(struct north_local *l)
 			return ret;
 		posted = north_l4ro_refill(q);
 		north_l4ro_refill_pages(q);
+		break;
+	case NORTH_RX_POLL:
+		posted = north_poll_refill(q, 1);
 		break;
 	case NORTH_RX_COPY:
 		q->copy_base = p->zone + p->lay.rx_copy;
@@ -222,15 +272,42 @@ rx_build(struct north_local *l)
 static int
 tx_arrays(struct north_txq *q, int socket)
 {
+	size_t entries = vbus_poll_count(q->nb_desc);
+
 	rte_free(q->arrays);
+	q->sw = NULL;
 	q->arrays = rte_zmalloc_socket("vbus_txq_arrays",
-		8 * (size_t)q->nb_desc + sizeof(uint16_t) * NORTH_BOUNCE_SLOTS, RTE_CACHE_LINE_SIZE,
-		socket);
+		8 * entries + sizeof(uint16_t) * NORTH_BOUNCE_SLOTS, RTE_CACHE_LINE_SIZE, socket);
 	if (q->arrays == NULL)
 		return -ENOMEM;
 	q->ring.cookies = q->arrays;
-	q->bounce_next = (uint16_t *)(q->ring.cookies + q->nb_desc);
+	q->bounce_next = (uint16_t *)(q->ring.cookies + entries);
 	return 0;
+}
+
+static int
+tx_ring_build(struct north_port *p)
+{
+	struct north_txq *q = p->txq;
+	uint8_t *ring = p->zone + (p->s.tx == NORTH_TX_POLL ? p->lay.tx_poll : p->lay.tx_ring);
+	int ret;
+
+	q->nb_void = 0;
+	if (p->s.tx != NORTH_TX_POLL) {
+		q->sw = NULL;
+		ret = vbus_ioq_north_format(&q->ring, ring, q->nb_desc, q->ring.cookies, 1);
+		if (ret < 0)
+			return ret;
+		return vbus_signal_attach(
+			&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	}
+	q->sw = q->ring.cookies;
+	memset(&q->ring, 0, sizeof(q->ring));
+	ret = vbus_poll_north_format(
+		&q->poll, ring, VENET_POLL_TX, vbus_poll_count(q->nb_desc), q->nb_desc);
+	if (ret < 0)
+		return ret;
+	return vbus_signal_attach(&q->sig, ring + VENET_POLL_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
 }
 
 static int
@@ -238,18 +315,12 @@ tx_build(struct north_local *l)
 {
 	struct north_port *p = l->port;
 	struct north_txq *q = p->txq;
-	uint8_t *ring = p->zone + p->lay.tx_ring;
 	uint8_t *bounce = p->zone + p->lay.bounce;
 	int ret;
 
 	ret = tx_arrays(q, l->eth->data->numa_node);
-	if (ret < 0)
-		return ret;
-	ret = vbus_ioq_north_format(&q->ring, ring, q->nb_desc, q->ring.cookies, 1);
-	if (ret < 0)
-		return ret;
-	/* South can write there already. */
-	ret = vbus_signal_attach(&q->sig, ring + IOQ_RING_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	if (ret == 0)
+		ret = tx_ring_build(p);
 	if (ret < 0)
 		return ret;
 	q->shm = &l->shm[NORTH_SHM_TX];
@@ -262,6 +333,7 @@ tx_build(struct north_local *l)
 	if (p->tx_offloads & ~(uint64_t)RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE)
 		q->slow_flags |= VBUS_OFFLOAD_TX_FLAGS; /* granted or not: looked at */
 	q->reap_at = 2 * NORTH_CHUNK;
+	q->sg = (p->s.sg & VENET_CAP_SG) != 0;
 	q->tso4 = (p->s.sg & VENET_CAP_TSO4) != 0;
 	q->tso6 = (p->s.sg & VENET_CAP_TSO6) != 0;
 	q->sg_base = NULL;

@@ -141,7 +141,8 @@ north_tx_queue_stop(struct rte_eth_dev *dev, uint16_t qid)
 	north_ctrl_publish(l);
 	vbus_mark_wait(&q->mark);
 	if (l->port->linked) /* what south is done with goes back now, the rest with the session */
-		north_tx_reap(q, q->ring.nb_used);
+		l->port->s.tx == NORTH_TX_POLL ? north_poll_reap(q, UINT32_MAX)
+					       : north_tx_reap(q, q->ring.nb_used);
 	pthread_mutex_unlock(&l->lock);
 	return 0;
 }
@@ -180,6 +181,7 @@ north_rx_burst_mode(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_burst_
 		[NORTH_RX_LINEAR] = "Scalar Linear",
 		[NORTH_RX_COPY] = "Scalar Copied",
 		[NORTH_RX_L4RO] = "Scalar Scattered",
+		[NORTH_RX_POLL] = "Scalar Poll Ring",
 	};
 	const struct north_port *p = north_port_of(dev);
 
@@ -195,6 +197,7 @@ north_tx_burst_mode(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_burst_
 		[NORTH_TX_OFF] = "Link down",
 		[NORTH_TX_LINEAR] = "Scalar Linear",
 		[NORTH_TX_SG] = "Scalar Scatter-Gather",
+		[NORTH_TX_POLL] = "Scalar Poll Ring",
 	};
 	const struct north_port *p = north_port_of(dev);
 
@@ -213,13 +216,28 @@ monitor_done(const uint64_t value, const uint64_t arg[RTE_POWER_MONITOR_OPAQUE_S
 	return value == IOQ_SOWN_NORTH ? -1 : 0;
 }
 
+/* The same on a ring for pollers: the phase of the completion. */
+static int
+monitor_completed(const uint64_t value, const uint64_t arg[RTE_POWER_MONITOR_OPAQUE_SZ])
+{
+	return (value & VENET_POLL_COMP_PHASE) == arg[0] ? -1 : 0;
+}
+
 int
 north_monitor_addr(void *rxq, struct rte_power_monitor_cond *cond)
 {
 	const struct north_rxq *q = rxq;
+	uint32_t path = atomic_load_explicit(&q->path, memory_order_acquire);
 
-	if (atomic_load_explicit(&q->path, memory_order_acquire) == NORTH_RX_OFF)
+	if (path == NORTH_RX_OFF)
 		return -ENOLINK; /* nothing to wait for: the caller goes on polling */
+	if (path == NORTH_RX_POLL) {
+		cond->addr = &q->poll.r.comp[q->poll.head & q->poll.r.mask];
+		cond->size = sizeof(q->poll.r.comp[0]);
+		cond->opaque[0] = vbus_poll_comp_phase(&q->poll.r, q->poll.head);
+		cond->fn = monitor_completed;
+		return 0;
+	}
 	cond->addr = &q->ring.desc[q->ring.head].sown;
 	cond->size = sizeof(q->ring.desc[0].sown);
 	cond->fn = monitor_done;
@@ -233,9 +251,12 @@ vbus_queue_count_t
 north_rx_queue_count(void *rxq)
 {
 	const struct north_rxq *q = rxq;
+	uint32_t path = atomic_load_explicit(&q->path, memory_order_acquire);
 
-	if (atomic_load_explicit(&q->path, memory_order_acquire) == NORTH_RX_OFF)
+	if (path == NORTH_RX_OFF)
 		return 0;
+	if (path == NORTH_RX_POLL)
+		return (vbus_queue_count_t)vbus_poll_north_ready_count(&q->poll, q->nb_desc);
 	return (vbus_queue_count_t)vbus_ioq_north_ready_count(&q->ring, q->nb_desc);
 }
 
@@ -243,9 +264,12 @@ int
 north_tx_queue_count(void *txq)
 {
 	const struct north_txq *q = txq;
+	uint32_t path = atomic_load_explicit(&q->path, memory_order_acquire);
 
-	if (atomic_load_explicit(&q->path, memory_order_acquire) == NORTH_TX_OFF)
+	if (path == NORTH_TX_OFF)
 		return 0;
+	if (path == NORTH_TX_POLL)
+		return (int)(vbus_poll_north_used(&q->poll) - vbus_poll_north_done(&q->poll));
 	return (int)(q->ring.nb_used - vbus_ioq_north_done_count(&q->ring, q->nb_desc));
 }
 
@@ -253,13 +277,18 @@ int
 north_rx_desc_status(void *rxq, uint16_t offset)
 {
 	const struct north_rxq *q = rxq;
+	uint32_t path = atomic_load_explicit(&q->path, memory_order_acquire);
 	uint32_t idx;
 
 	if (offset >= q->nb_desc)
 		return -EINVAL;
-	if (atomic_load_explicit(&q->path, memory_order_acquire) == NORTH_RX_OFF ||
-		offset >= q->ring.nb_used)
+	if (path == NORTH_RX_OFF ||
+		offset >=
+			(path == NORTH_RX_POLL ? vbus_poll_north_used(&q->poll) : q->ring.nb_used))
 		return RTE_ETH_RX_DESC_UNAVAIL;
+	if (path == NORTH_RX_POLL)
+		return vbus_poll_north_is_ready(&q->poll, offset) ? RTE_ETH_RX_DESC_DONE
+								  : RTE_ETH_RX_DESC_AVAIL;
 	idx = vbus_ioq_advance(q->ring.head, offset, q->ring.count);
 	return vbus_peer_load_owner(&q->ring.desc[idx].sown) == IOQ_SOWN_NORTH
 		       ? RTE_ETH_RX_DESC_DONE
@@ -270,13 +299,18 @@ int
 north_tx_desc_status(void *txq, uint16_t offset)
 {
 	const struct north_txq *q = txq;
+	uint32_t path = atomic_load_explicit(&q->path, memory_order_acquire);
 	uint32_t idx;
 
 	if (offset >= q->nb_desc)
 		return -EINVAL;
-	if (atomic_load_explicit(&q->path, memory_order_acquire) == NORTH_TX_OFF)
+	if (path == NORTH_TX_OFF)
 		return RTE_ETH_TX_DESC_UNAVAIL;
 	/* Offset 0 is the next entry to be filled. */
+	if (path == NORTH_TX_POLL)
+		return offset < vbus_poll_north_room(&q->poll) + vbus_poll_north_done(&q->poll)
+			       ? RTE_ETH_TX_DESC_DONE
+			       : RTE_ETH_TX_DESC_FULL;
 	idx = vbus_ioq_advance(q->ring.tail, offset, q->ring.count);
 	return vbus_peer_load_owner(&q->ring.desc[idx].sown) == IOQ_SOWN_NORTH
 		       ? RTE_ETH_TX_DESC_DONE

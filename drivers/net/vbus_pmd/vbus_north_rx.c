@@ -197,6 +197,9 @@ north_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t nb)
 	vbus_mark_enter(&q->mark);
 	/* Acquire: the ring as the control side left it. Partner: the store in north_ctrl_publish(). */
 	switch (atomic_load_explicit(&q->path, memory_order_acquire)) {
+	case NORTH_RX_POLL:
+		n = north_rx_poll(q, pkts, nb);
+		break;
 	case NORTH_RX_LINEAR:
 		n = north_rx_linear(q, pkts, nb);
 		break;
@@ -219,6 +222,8 @@ north_rx_drain(struct north_rxq *q)
 	uint64_t cookies[NORTH_CHUNK];
 	uint32_t n;
 
+	if (q->sw != NULL)
+		north_poll_rx_drain(q);
 	if (q->ring.cookies == NULL)
 		return;
 	if (q->heads != NULL) { /* L4RO: by table, the ring's cookies are entry numbers */

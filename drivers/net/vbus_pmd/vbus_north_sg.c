@@ -16,20 +16,17 @@
 
 #include <rte_mempool.h>
 
-struct sg_slot {
-	struct venet_sg head;
-	struct venet_iov iov[NORTH_TX_IOVS];
-};
-_Static_assert(sizeof(struct sg_slot) == NORTH_TX_SLOT, "slots lie side by side, line-aligned");
+_Static_assert(
+	sizeof(struct north_sg_slot) == NORTH_TX_SLOT, "slots lie side by side, line-aligned");
 
-static inline struct sg_slot *
+static inline struct north_sg_slot *
 sg_slot_at(const struct north_txq *q, uint32_t idx)
 {
-	return (struct sg_slot *)(void *)(q->sg_base + (size_t)idx * NORTH_TX_SLOT);
+	return (struct north_sg_slot *)(void *)(q->sg_base + (size_t)idx * NORTH_TX_SLOT);
 }
 
 static inline void
-sg_iov(struct sg_slot *s, uint32_t i, uint64_t ptr, uint32_t len)
+sg_iov(struct north_sg_slot *s, uint32_t i, uint64_t ptr, uint32_t len)
 {
 	vbus_peer_store64(&s->iov[i].ptr, ptr);
 	vbus_peer_store32(&s->iov[i].len, len);
@@ -56,7 +53,7 @@ sg_seg_visible(struct north_txq *q, const struct rte_mbuf *m)
 
 /* The chain as iovs. 0: it has to be copied. */
 static inline uint32_t
-sg_chain(struct north_txq *q, struct sg_slot *s, const struct rte_mbuf *m)
+sg_chain(struct north_txq *q, struct north_sg_slot *s, const struct rte_mbuf *m)
 {
 	uint32_t n = 0;
 
@@ -72,7 +69,7 @@ sg_chain(struct north_txq *q, struct sg_slot *s, const struct rte_mbuf *m)
 
 /* The frame's copy as iovs. The number of them, or as north_bounce_copy(). */
 static int
-sg_bounce(struct north_txq *q, struct sg_slot *s, const struct rte_mbuf *m, uint64_t *cookie)
+sg_bounce(struct north_txq *q, struct north_sg_slot *s, const struct rte_mbuf *m, uint64_t *cookie)
 {
 	int first = north_bounce_copy(q, m);
 	uint32_t left = m->pkt_len, n = 0;
@@ -128,7 +125,7 @@ sg_offload(struct north_txq *q, struct rte_mbuf *m, struct sg_work *w)
 
 /* The frame's bytes as iovs, where they lie or copied. As sg_frame(), with the number of iovs. */
 static inline int
-sg_bytes(struct north_txq *q, struct sg_slot *s, struct rte_mbuf *m, const struct sg_work *w,
+sg_bytes(struct north_txq *q, struct north_sg_slot *s, struct rte_mbuf *m, const struct sg_work *w,
 	uint64_t *cookie)
 {
 	int n = 0;
@@ -153,11 +150,10 @@ sg_bytes(struct north_txq *q, struct sg_slot *s, struct rte_mbuf *m, const struc
 	return n;
 }
 
-/* One frame into the slot and the entry. As tx_linear_slow(): 1, 0 dropped, -ENOBUFS later. */
+/* One frame into the slot. As north_tx_linear_slow(): 1, 0 dropped, -ENOBUFS later. */
 static inline int
-sg_frame(struct north_txq *q, struct rte_mbuf *m, uint32_t idx, struct vbus_ioq_entry *e)
+sg_fill(struct north_txq *q, struct rte_mbuf *m, struct north_sg_slot *s, uint64_t *cookie)
 {
-	struct sg_slot *s = sg_slot_at(q, idx);
 	struct sg_work w;
 	int n;
 
@@ -169,15 +165,14 @@ sg_frame(struct north_txq *q, struct rte_mbuf *m, uint32_t idx, struct vbus_ioq_
 	w.o = (struct vbus_offload){0};
 	if ((m->ol_flags & VBUS_OFFLOAD_TX_FLAGS) != 0 && !sg_offload(q, m, &w))
 		goto drop;
-	e->cookie = (uintptr_t)m;
-	n = sg_bytes(q, s, m, &w, &e->cookie);
+	*cookie = (uintptr_t)m;
+	n = sg_bytes(q, s, m, &w, cookie);
 	if (unlikely(n == -ENOBUFS))
 		return n;
 	if (unlikely(n < 0))
 		goto drop;
 	q->stats.multi_seg += n > 1;
 	q->stats.bytes += m->pkt_len;
-	vbus_peer_store64(&s->head.cookie, idx);
 	vbus_peer_store32(&s->head.flags, w.o.flags);
 	vbus_peer_store32(&s->head.len, m->pkt_len);
 	vbus_peer_store16(&s->head.csum.start, w.o.csum_start);
@@ -186,14 +181,33 @@ sg_frame(struct north_txq *q, struct rte_mbuf *m, uint32_t idx, struct vbus_ioq_
 	vbus_peer_store16(&s->head.gso.hdrlen, w.o.gso_hdrlen);
 	vbus_peer_store16(&s->head.gso.size, w.o.gso_size);
 	vbus_peer_store32(&s->head.count, (uint32_t)n);
-	e->ptr = q->sg_ptr + (uint64_t)idx * NORTH_TX_SLOT;
-	e->len = VENET_SG_SIZE((uint32_t)n);
-	if (e->cookie & 1)
+	if (*cookie & 1)
 		rte_pktmbuf_free(m);
 	return 1;
 drop:
 	rte_pktmbuf_free(m);
 	return 0;
+}
+
+int
+north_sg_frame(struct north_txq *q, struct rte_mbuf *m, struct north_sg_slot *s, uint64_t *cookie)
+{
+	return sg_fill(q, m, s, cookie);
+}
+
+/* One frame into the slot and the entry. Likewise. */
+static inline int
+sg_frame(struct north_txq *q, struct rte_mbuf *m, uint32_t idx, struct vbus_ioq_entry *e)
+{
+	struct north_sg_slot *s = sg_slot_at(q, idx);
+	int ret = sg_fill(q, m, s, &e->cookie);
+
+	if (likely(ret > 0)) {
+		vbus_peer_store64(&s->head.cookie, idx);
+		e->ptr = q->sg_ptr + (uint64_t)idx * NORTH_TX_SLOT;
+		e->len = VENET_SG_SIZE(s->head.count);
+	}
+	return ret;
 }
 
 uint16_t

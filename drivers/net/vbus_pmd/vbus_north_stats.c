@@ -138,6 +138,13 @@ dump_ring(FILE *f, const char *name, const struct vbus_ioq_north *r)
 		vbus_peer_load32(&v->tail), vbus_peer_load32(&u->head), vbus_peer_load32(&u->tail));
 }
 
+static void
+dump_poll(FILE *f, const char *name, const struct vbus_poll_north *r)
+{
+	fprintf(f, "  %s: poll ring, %u entries, %u used at a time; head %u tail %u\n", name,
+		r->r.mask + 1, r->limit, r->head, r->tail);
+}
+
 int
 north_priv_dump(struct rte_eth_dev *dev, FILE *file)
 {
@@ -153,8 +160,13 @@ north_priv_dump(struct rte_eth_dev *dev, FILE *file)
 		p->caps_sg, p->caps_l4ro, p->s.sg, p->s.l4ro, p->s.evq);
 	fprintf(file, "  MTU %u, zone %zu bytes\n", p->mtu, p->zone_len);
 	if (p->linked) {
-		dump_ring(file, "rx", &p->rxq->ring);
-		dump_ring(file, "tx", &p->txq->ring);
+		if (p->s.rx == NORTH_RX_POLL) {
+			dump_poll(file, "rx", &p->rxq->poll);
+			dump_poll(file, "tx", &p->txq->poll);
+		} else {
+			dump_ring(file, "rx", &p->rxq->ring);
+			dump_ring(file, "tx", &p->txq->ring);
+		}
 		dump_ring(file, "events", &p->evq);
 		if (p->s.rx == NORTH_RX_L4RO)
 			fprintf(file, "  pages: %u, %u not out\n", p->rxq->nb_pages,

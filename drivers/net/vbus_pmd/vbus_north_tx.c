@@ -15,20 +15,23 @@
 
 /* ---- reaping ------------------------------------------------------------------------------------- */
 
-static void
-tx_free_mixed(struct north_txq *q, const uint64_t *cookies, uint32_t n)
+uint32_t
+north_tx_free_mixed(struct north_txq *q, const uint64_t *cookies, uint32_t n)
 {
 	struct rte_mbuf *m[NORTH_CHUNK];
-	uint32_t nb = 0;
+	uint32_t nb = 0, nb_void = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		if (cookies[i] & 1)
+		if (cookies[i] == 0)
+			nb_void++;
+		else if (cookies[i] & 1)
 			north_bounce_put(q, cookies[i]);
 		else
 			m[nb++] = (struct rte_mbuf *)(uintptr_t)cookies[i];
 	}
 	if (nb > 0)
 		rte_pktmbuf_free_bulk(m, nb);
+	return nb_void;
 }
 
 static inline void
@@ -41,7 +44,7 @@ tx_free(struct north_txq *q, const uint64_t *cookies, uint32_t n)
 		rte_mempool_put_bulk(m->pool, (void *const *)(uintptr_t)cookies, n);
 		return;
 	}
-	tx_free_mixed(q, cookies, n);
+	north_tx_free_mixed(q, cookies, n);
 }
 
 uint32_t
@@ -79,20 +82,9 @@ tx_reap_before(struct north_txq *q, uint32_t nb)
 
 /* ---- linear -------------------------------------------------------------------------------------- */
 
-/* Can the frame be posted as it lies? The pool seen last answers for nearly all. */
-static inline bool
-tx_is_straight(const struct north_txq *q, const struct rte_mbuf *m)
-{
-	return m->pool == q->known_pool && m->nb_segs == 1 && (m->ol_flags & q->slow_flags) == 0 &&
-	       m->data_len >= NORTH_FRAME_MIN;
-}
-
-/*
- * Everything else: another pool, several segments, foreign memory, checksums for a south without SG.
- * 1: the entry is filled in; 0: dropped, counted; -ENOBUFS: no place to copy it to now.
- */
-static int __rte_noinline
-tx_linear_slow(struct north_txq *q, struct rte_mbuf *m, struct vbus_ioq_entry *e)
+/* Another pool, several segments, foreign memory, checksums for a south without SG. */
+int
+north_tx_linear_slow(struct north_txq *q, struct rte_mbuf *m, struct vbus_ioq_entry *e)
 {
 	int slot;
 
@@ -157,12 +149,12 @@ tx_linear(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb)
 		for (; done < nb && k < room; done++) {
 			struct rte_mbuf *m = pkts[done];
 
-			if (likely(tx_is_straight(q, m))) {
+			if (likely(north_tx_is_straight(q, m))) {
 				e[k].cookie = (uintptr_t)m;
 				e[k].ptr = north_mbuf_addr(m, q->addr_off) + m->data_off;
 				e[k].len = m->data_len;
 			} else {
-				int ret = tx_linear_slow(q, m, &e[k]);
+				int ret = north_tx_linear_slow(q, m, &e[k]);
 
 				if (ret == 0)
 					continue;
@@ -203,7 +195,9 @@ north_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t nb)
 			q->known_epoch = epoch;
 			q->known_pool = NULL;
 		}
-		if (path == NORTH_TX_LINEAR) {
+		if (likely(path == NORTH_TX_POLL)) {
+			n = north_tx_poll(q, pkts, nb);
+		} else if (path == NORTH_TX_LINEAR) {
 			n = tx_linear(q, pkts, nb);
 		} else {
 			tx_reap_before(q, nb);
@@ -218,10 +212,13 @@ int
 north_tx_done_cleanup(void *txq, uint32_t free_cnt)
 {
 	struct north_txq *q = txq;
-	uint32_t n = 0;
+	uint32_t path, n = 0;
 
 	vbus_mark_enter(&q->mark);
-	if (atomic_load_explicit(&q->path, memory_order_acquire) != NORTH_TX_OFF)
+	path = atomic_load_explicit(&q->path, memory_order_acquire);
+	if (path == NORTH_TX_POLL)
+		n = north_poll_reap(q, free_cnt != 0 ? free_cnt : UINT32_MAX);
+	else if (path != NORTH_TX_OFF)
 		n = north_tx_reap(q, free_cnt != 0 ? free_cnt : q->ring.nb_used);
 	vbus_mark_leave(&q->mark);
 	return (int)n;
@@ -233,10 +230,12 @@ north_tx_drain(struct north_txq *q)
 	uint64_t cookies[NORTH_CHUNK];
 	uint32_t n;
 
+	if (q->sw != NULL)
+		north_poll_tx_drain(q);
 	if (q->ring.cookies == NULL)
 		return;
 	while ((n = vbus_ioq_north_reclaim(&q->ring, cookies, NORTH_CHUNK)) > 0)
-		tx_free_mixed(q, cookies, n);
+		north_tx_free_mixed(q, cookies, n);
 	q->ring.cookies = NULL; /* the rest stays readable, see north_rx_drain() */
 	q->known_pool = NULL;
 }

@@ -80,13 +80,30 @@ attach(struct vbus_ioq_south *q, struct vbus_signal *sig, unsigned int which, ui
 			0);
 }
 
+static void
+attach_poll(struct vbus_poll_south *q, unsigned int which, uint32_t kind, uint32_t id)
+{
+	struct rte_vbus_shm *shm = rig_block(id);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(shm);
+	CU_ASSERT_EQUAL_FATAL(vbus_poll_south_attach(q, shm->va, shm->len, kind, 2048,
+				      &rig.cur[which], VBUS_IOQ_FRESH),
+		0);
+	CU_ASSERT_EQUAL(shm->signal_offset, VENET_POLL_SIGNAL_OFFSET);
+}
+
 static int
 link_up(void)
 {
 	if (rig.up)
 		return -EEXIST;
-	if (rig_block(VENET_QUEUE_RX) == NULL || rig_block(VENET_QUEUE_TX) == NULL)
+	if (rig.granted_poll != 0) {
+		attach_poll(&rig.poll_rx, 0, VENET_POLL_RX, RIG_POLL_RX);
+		attach_poll(&rig.poll_tx, 1, VENET_POLL_TX, RIG_POLL_TX);
+		CU_ASSERT_PTR_NULL(rig_block(VENET_QUEUE_RX));
+	} else if (rig_block(VENET_QUEUE_RX) == NULL || rig_block(VENET_QUEUE_TX) == NULL) {
 		return -EINVAL;
+	}
 	attach(&rig.rx, &rig.rx_sig, 0, VENET_QUEUE_RX);
 	attach(&rig.tx, &rig.tx_sig, 1, VENET_QUEUE_TX);
 	attach(&rig.ev, &rig.ev_sig, 2, RIG_EV_RING);
@@ -109,7 +126,12 @@ negcap(struct venet_capabilities *c)
 	const uint32_t offer[3] = {rig.sg, rig.evq, rig.l4ro};
 
 	CU_ASSERT_FALSE(rig.up);
-	CU_ASSERT_TRUE(c->gid < 3);
+	if (c->gid == VENET_CAP_GROUP_POLL) {
+		c->bits &= rig.poll;
+		rig.granted_poll = c->bits;
+		return 0;
+	}
+	CU_ASSERT_TRUE_FATAL(c->gid < 3);
 	c->bits &= offer[c->gid];
 	rig.granted[c->gid] = c->bits;
 	return 0;
@@ -121,6 +143,7 @@ rte_vbus_call(struct rte_vbus_device *dev, uint32_t func, void *data, uint32_t l
 	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 7};
 	struct venet_eventq_query *eq = data;
 	struct venet_l4ro_query *lq = data;
+	struct venet_poll_query *pq = data;
 
 	(void)dev;
 	if (!rig.open)
@@ -149,6 +172,13 @@ rte_vbus_call(struct rte_vbus_device *dev, uint32_t func, void *data, uint32_t l
 	case VENET_FUNC_L4ROQUERY:
 		lq->dpid = RIG_RX_POOL;
 		lq->pqid = RIG_PAGES;
+		return 0;
+	case VENET_FUNC_POLLQUERY:
+		CU_ASSERT_EQUAL(len, sizeof(*pq));
+		CU_ASSERT_EQUAL(pq->queue, 0);
+		pq->rx_id = RIG_POLL_RX;
+		pq->tx_id = RIG_POLL_TX;
+		pq->count_max = 2048;
 		return 0;
 	default:
 		return -EINVAL;

@@ -22,6 +22,7 @@
 
 #include "bus_vbus_driver.h"
 #include "vbus_ioq_south.h"
+#include "vbus_poll.h"
 #include "vbus_signal.h"
 
 #define RIG_PMTD_ID 100u /* block ids that the played south hands out */
@@ -29,6 +30,8 @@
 #define RIG_EV_RING 102u
 #define RIG_RX_POOL 103u
 #define RIG_PAGES   104u
+#define RIG_POLL_RX 105u
+#define RIG_POLL_TX 106u
 
 /** The played south and bus. */
 struct rig {
@@ -37,6 +40,7 @@ struct rig {
 	uint16_t port;
 	/* what it offers */
 	uint32_t sg, evq, l4ro;
+	uint32_t poll;			  /* set it after rig_probe() */
 	int fail_func;			  /* this function answers -EINVAL; -1: none */
 	int open_error;			  /* 0: opens */
 	bool hide_all;			  /* no pool is visible */
@@ -46,10 +50,12 @@ struct rig {
 	bool open, up;
 	uint32_t nb_open, nb_close, nb_linkup, nb_linkdown, nb_signals;
 	uint32_t granted[3];
+	uint32_t granted_poll;
 	struct rte_vbus_shm *shm[8];
 	uint32_t nb_shm;
 	/* rings as south has them, after LINKUP */
 	struct vbus_ioq_south rx, tx, ev, pages;
+	struct vbus_poll_south poll_rx, poll_tx;
 	struct vbus_ioq_cursor cur[4];
 	struct vbus_signal rx_sig, tx_sig, ev_sig;
 	uint8_t *pmtd, *ev_pool, *rx_pool;
