@@ -155,8 +155,8 @@ void vbus_venet_stats(const struct vbus_venet *v, uint16_t queue, struct vbus_ve
 /** State for telemetry and `show`: negotiated groups, ring sizes. Control lock held. */
 struct vbus_venet_info {
 	bool opened, link_up, sg, tso4, tso6, pmtd, l4ro, linkstate, rx_armed;
-	bool poll; /**< the ring for pollers (doc/abi.md section 12) */
-	uint32_t rx_ring_size, tx_ring_size;	  /**< north's receive and transmit ring, entries */
+	bool poll;			     /**< the ring for pollers (doc/abi.md section 12) */
+	uint32_t rx_ring_size, tx_ring_size; /**< north's receive and transmit ring, entries */
 	uint32_t l4ro_bits, sg_bits, eventq_bits; /**< as granted, VENET_CAP_* */
 	uint32_t page_ring_size, event_ring_size;
 	uint64_t nb_events, nb_bad_event_slots, nb_relooks, nb_reinjects;
