@@ -55,6 +55,9 @@ struct dp_bus_conf {
 	char name[DP_NAME_SIZE];
 	enum dp_connector connector;
 	char socket[DP_PATH_SIZE];
+	char window[DP_PATH_SIZE];
+	uint64_t size; /**< of the window, bytes; 0: as it is */
+	bool side_b;   /**< of the window */
 	/** Put on it. dp_conf_load() folds it into the devices' `bus` and leaves it empty. */
 	struct dp_names devices;
 	uint32_t line;
@@ -150,6 +153,9 @@ int dp_conf_check(const struct dp_conf *c, const char *file, char *err, size_t e
 int dp_bus_conf_check(const struct dp_bus_conf *b, char *err, size_t err_size);
 int dp_device_conf_check(const struct dp_device_conf *d, char *err, size_t err_size);
 int dp_switch_conf_check(const struct dp_switch_conf *s, char *err, size_t err_size);
+/** Are both carried by the same medium, at the same place? */
+bool dp_bus_conf_same_place(const struct dp_bus_conf *a, const struct dp_bus_conf *b);
+void dp_bus_conf_copy_place(struct dp_bus_conf *to, const struct dp_bus_conf *from);
 /** Can a socket be made at @p path (length, folder, what is there)? DP_RUN_DIR may be missing. */
 int dp_socket_path_check(const char *path, char *err, size_t err_size);
 /**

@@ -24,6 +24,7 @@
 
 #include "vbus_core.h"
 #include "vbus_venet.h"
+#include "vbus_window.h"
 
 struct dp_key {
 	const char *name;
@@ -164,7 +165,7 @@ bus_connector(void *obj, const char *value, char *err, size_t err_size)
 	else if (strcmp(value, "null") == 0)
 		b->connector = DP_CONNECTOR_NULL;
 	else if (strcmp(value, "window") == 0)
-		return REFUSE(-ENOTSUP, "connector window is not in this build");
+		b->connector = DP_CONNECTOR_WINDOW;
 	else
 		return REFUSE(-EINVAL, "'%.60s' is none of vfio-user, null, window", value);
 	return 0;
@@ -179,9 +180,37 @@ bus_socket(void *obj, const char *value, char *err, size_t err_size)
 static int
 bus_window(void *obj, const char *value, char *err, size_t err_size)
 {
-	(void)obj;
-	(void)value;
-	return REFUSE(-ENOTSUP, "connector window is not in this build");
+	struct dp_bus_conf *b = obj;
+
+	if (value[0] == '\0' || strlen(value) >= sizeof(b->window))
+		return REFUSE(
+			-EINVAL, "'%.40s': a path of 1 to %zu bytes", value, sizeof(b->window) - 1);
+	snprintf(b->window, sizeof(b->window), "%s", value);
+	return 0;
+}
+
+static int
+bus_size(void *obj, const char *value, char *err, size_t err_size)
+{
+	struct dp_bus_conf *b = obj;
+	char *end;
+
+	errno = 0;
+	b->size = strtoull(value, &end, 10);
+	if (!isdigit((unsigned char)value[0]) || *end != '\0' || errno != 0 ||
+		b->size < VBUS_WINDOW_SIZE_MIN || b->size % VBUS_WINDOW_SIZE_MIN != 0)
+		return REFUSE(
+			-EINVAL, "'%.60s' is no multiple of %u bytes", value, VBUS_WINDOW_SIZE_MIN);
+	return 0;
+}
+
+static int
+bus_side(void *obj, const char *value, char *err, size_t err_size)
+{
+	if (strcmp(value, "a") != 0 && strcmp(value, "b") != 0)
+		return REFUSE(-EINVAL, "'%.60s' is neither a nor b", value);
+	((struct dp_bus_conf *)obj)->side_b = value[0] == 'b';
+	return 0;
 }
 
 static int
@@ -211,11 +240,31 @@ dp_bus_conf_check(const struct dp_bus_conf *b, char *err, size_t err_size)
 			VBUS_NAME_MAX);
 	if (b->connector == DP_CONNECTOR_VFIO_USER && b->socket[0] == '\0')
 		return REFUSE(-EINVAL, "socket: missing, connector vfio-user needs it");
-	if (b->connector == DP_CONNECTOR_NULL && b->socket[0] != '\0')
-		return REFUSE(-EINVAL, "socket: connector null has none");
-	if (b->connector == DP_CONNECTOR_WINDOW)
-		return REFUSE(-ENOTSUP, "connector: connector window is not in this build");
+	if (b->connector != DP_CONNECTOR_VFIO_USER && b->socket[0] != '\0')
+		return REFUSE(-EINVAL, "socket: only connector vfio-user has one");
+	if (b->connector == DP_CONNECTOR_WINDOW && b->window[0] == '\0')
+		return REFUSE(-EINVAL, "window: missing, connector window needs it");
+	if (b->connector != DP_CONNECTOR_WINDOW &&
+		(b->window[0] != '\0' || b->size != 0 || b->side_b))
+		return REFUSE(-EINVAL, "window, size, side: only connector window has them");
 	return 0;
+}
+
+bool
+dp_bus_conf_same_place(const struct dp_bus_conf *a, const struct dp_bus_conf *b)
+{
+	return a->connector == b->connector && strcmp(a->socket, b->socket) == 0 &&
+	       strcmp(a->window, b->window) == 0 && a->size == b->size && a->side_b == b->side_b;
+}
+
+void
+dp_bus_conf_copy_place(struct dp_bus_conf *to, const struct dp_bus_conf *from)
+{
+	to->connector = from->connector;
+	memcpy(to->socket, from->socket, sizeof(to->socket));
+	memcpy(to->window, from->window, sizeof(to->window));
+	to->size = from->size;
+	to->side_b = from->side_b;
 }
 
 /* ---- device ------------------------------------------------------------------------------------ */
@@ -365,7 +414,8 @@ static const struct dp_key bus_keys[] = {
 	{"connector", false, bus_connector},
 	{"socket", false, bus_socket},
 	{"window", false, bus_window},
-	{"size", false, bus_window},
+	{"size", false, bus_size},
+	{"side", false, bus_side},
 	{"devices", true, bus_devices},
 	{NULL, false, NULL},
 };

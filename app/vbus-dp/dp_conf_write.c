@@ -5,6 +5,7 @@
 #include "dp_conf.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* As a word where it can be one, else in single quotes, where libconfuse replaces nothing. */
@@ -123,6 +124,12 @@ dp_conf_write(const struct dp_conf *c, FILE *out)
 		key(out, "\t", "connector", connectors[b->connector]);
 		if (b->socket[0] != '\0')
 			key(out, "\t", "socket", b->socket);
+		if (b->connector == DP_CONNECTOR_WINDOW) {
+			key(out, "\t", "window", b->window);
+			if (b->size != 0)
+				fprintf(out, "\tsize = %" PRIu64 "\n", b->size);
+			key(out, "\t", "side", b->side_b ? "b" : "a");
+		}
 		list(out, "devices", &b->devices);
 		fputs("}\n", out);
 	}

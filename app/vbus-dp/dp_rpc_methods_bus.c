@@ -84,6 +84,10 @@ bus_object(const void *obj)
 	dp_rpc_put(o, "connector", json_string(connectors[b->connector]));
 	if (b->socket[0] != '\0')
 		dp_rpc_put(o, "socket", dp_rpc_text(b->socket));
+	if (b->window[0] != '\0') {
+		dp_rpc_put(o, "window", dp_rpc_text(b->window));
+		dp_rpc_put(o, "side", json_string(b->side_b ? "b" : "a"));
+	}
 	vbus_ctl_lock();
 	bus = dp_state_bus(b->name);
 	if (bus != NULL)

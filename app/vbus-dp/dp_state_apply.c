@@ -336,10 +336,8 @@ bus_change(struct apply *a, struct dp_bus_conf *have, const struct dp_bus_conf *
 		return ret;
 	}
 	r->was_open = true;
-	r->was_connector = have->connector;
-	memcpy(r->was_socket, have->socket, sizeof(r->was_socket));
-	have->connector = b->connector;
-	memcpy(have->socket, b->socket, sizeof(have->socket));
+	dp_bus_conf_copy_place(&r->was, have);
+	dp_bus_conf_copy_place(have, b);
 	return 0;
 }
 
@@ -354,7 +352,7 @@ buses_in(struct apply *a)
 		have = dp_conf_bus(&dp_run, b->name);
 		if (have == NULL)
 			ret = failed(a, b->line, dp_run_bus_make(b, &have, WHY(a)));
-		else if (have->connector != b->connector || strcmp(have->socket, b->socket) != 0)
+		else if (!dp_bus_conf_same_place(have, b))
 			ret = bus_change(a, have, b);
 		if (ret != 0)
 			break;
@@ -412,8 +410,7 @@ bus_back(struct dp_bus_conf *b)
 
 	if (r->was_open) {
 		r->was_open = false;
-		b->connector = r->was_connector;
-		memcpy(b->socket, r->was_socket, sizeof(b->socket));
+		dp_bus_conf_copy_place(b, &r->was);
 		if (dp_run_bus_open(b, why, sizeof(why)) == 0)
 			return;
 		DP_LOG(ERR, "the old place is lost too: %s", why);

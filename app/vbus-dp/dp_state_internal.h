@@ -18,8 +18,7 @@ struct dp_run_bus {
 	bool open; /* its connector is there */
 	/* dp_state_apply() closed it to open it elsewhere: where to go back to */
 	bool was_open;
-	enum dp_connector was_connector;
-	char was_socket[DP_PATH_SIZE];
+	struct dp_bus_conf was; /* its place alone */
 	uint32_t nb_devices;
 };
 

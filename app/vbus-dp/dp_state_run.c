@@ -25,6 +25,7 @@
 #include "vbus_core.h"
 #include "vbus_ctl.h"
 #include "vbus_venet.h"
+#include "vbus_window.h"
 
 DP_LOG_TYPE("state");
 
@@ -73,6 +74,9 @@ dp_run_bus_open(struct dp_bus_conf *b, char *err, size_t err_size)
 	vbus_ctl_lock();
 	if (b->connector == DP_CONNECTOR_VFIO_USER) {
 		ret = vbus_connector_vfio_user(r->bus, b->socket, why, sizeof(why));
+	} else if (b->connector == DP_CONNECTOR_WINDOW) {
+		ret = vbus_connector_window(r->bus, b->window, b->size,
+			b->side_b ? VBUS_WINDOW_B : VBUS_WINDOW_A, why, sizeof(why));
 	} else {
 		ret = vbus_connector_null(r->bus);
 		snprintf(why, sizeof(why), "%s", strerror(-ret));
@@ -82,7 +86,10 @@ dp_run_bus_open(struct dp_bus_conf *b, char *err, size_t err_size)
 	if (ret == 0)
 		return 0;
 	return dp_state_err(err, err_size, ret, "bus %s: %s: %.400s", b->name,
-		b->connector == DP_CONNECTOR_VFIO_USER ? "socket" : "connector", why);
+		b->connector == DP_CONNECTOR_VFIO_USER ? "socket"
+		: b->connector == DP_CONNECTOR_WINDOW  ? "window"
+						       : "connector",
+		why);
 }
 
 /* A bus has no way to lose its connector: it is made anew, and its devices move over. */

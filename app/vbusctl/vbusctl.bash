@@ -14,7 +14,7 @@ _vbusctl_names()
 _vbusctl_keys()
 {
 	case $1 in
-	bus) echo 'connector= socket= window= size= devices=' ;;
+	bus) echo 'connector= socket= window= size= side= devices=' ;;
 	device) echo 'class= bus= mac= mtu= queues= switch= patch=' ;;
 	switch) echo 'ports= ageing= size=' ;;
 	config) echo 'mode= idle= control=' ;;

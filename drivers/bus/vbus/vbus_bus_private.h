@@ -62,13 +62,16 @@ extern int vbus_bus_logtype; /* "vbus.bus" */
 enum vbus_link_kind {
 	VBUS_LINK_SOCKET,
 	VBUS_LINK_NULL,
+	VBUS_LINK_WINDOW,
 	VBUS_LINK_PCI, /* not by devargs of this bus */
 };
 
 struct vbus_link_args {
 	enum vbus_link_kind kind;
-	char path[VBUS_BUS_PATH_SIZE]; /* SOCKET; PCI: the function's address */
+	char path[VBUS_BUS_PATH_SIZE]; /* SOCKET, WINDOW; PCI: the function's address */
 	char bus[VBUS_BUS_NAME_SIZE];  /* NULL */
+	uint64_t size;		       /* WINDOW: bytes, 0: as it is */
+	bool side_a;		       /* WINDOW: we are side A, our south serves link A */
 	uint32_t wait_ms;
 };
 
@@ -285,11 +288,19 @@ struct vbus_link_ops {
 		void (*done)(void *arg), void *arg);
 	int (*unmap)(struct rte_vbus_link *link, uint64_t iova, uint64_t len,
 		void (*done)(void *arg), void *arg);
+	/* The medium has memory of its own, and the peer sees nothing else (window): from start to
+	 * stop. NULL ops: EAL's memory. alloc: zeroed, 64-byte aligned, or NULL and errno. alloc and
+	 * free with the lock held, the others on any thread. */
+	void *(*alloc)(struct rte_vbus_link *link, size_t len);
+	void (*free)(struct rte_vbus_link *link, void *va);
+	uint64_t (*addr)(const struct rte_vbus_link *link, const void *va);
+	bool (*visible)(const struct rte_vbus_link *link, const void *va, size_t len);
 };
 
 extern const struct vbus_link_ops vbus_link_socket_ops;
 extern const struct vbus_link_ops vbus_link_null_ops;
 extern const struct vbus_link_ops vbus_link_pci_ops;
+extern const struct vbus_link_ops vbus_link_window_ops;
 
 /* ---- links --------------------------------------------------------------------------------- */
 
@@ -437,8 +448,12 @@ bool vbus_memory_visible(const void *va, size_t len);
 
 /* Memory that peers can see, zeroed, 64-byte aligned, contiguous for them. Lock NOT held. NULL
  * + rte_errno. */
-void *vbus_zone_alloc(size_t len, int socket, const struct rte_memzone **mz);
-void vbus_zone_release(void *va, const struct rte_memzone *mz);
+void *vbus_zone_alloc(
+	struct rte_vbus_link *link, size_t len, int socket, const struct rte_memzone **mz);
+void vbus_zone_release(struct rte_vbus_link *link, void *va, const struct rte_memzone *mz);
+/* Of a device that leaves its link: what is the medium's. Lock held. */
+void vbus_zone_leave(struct vbus_dev *d);
+/* The rest, later. Lock NOT held. */
 void vbus_zone_free_all(struct vbus_dev *d);
 uint64_t vbus_link_addr(const struct rte_vbus_link *link, const void *va);
 /* Can the peer reach it? Any thread. */

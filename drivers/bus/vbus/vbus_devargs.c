@@ -55,21 +55,28 @@ vbus_bus_name_parse(const char *text, struct vbus_bus_name *name)
 }
 
 static int
-parse_socket(const char *val, size_t len, struct vbus_link_args *a, char *err, size_t err_size)
+take_path(const char *key, const char *val, size_t len, struct vbus_link_args *a, char *err,
+	size_t err_size)
 {
 	if (len == 0) {
-		snprintf(err, err_size, "socket=: the path is empty");
+		snprintf(err, err_size, "%s=: the path is empty", key);
 		return -EINVAL;
 	}
 	if (len >= sizeof(a->path)) {
-		snprintf(err, err_size, "socket=: the path has %zu bytes, %zu are possible", len,
+		snprintf(err, err_size, "%s=: the path has %zu bytes, %zu are possible", key, len,
 			sizeof(a->path) - 1);
 		return -EINVAL;
 	}
 	memcpy(a->path, val, len);
 	a->path[len] = '\0';
-	a->kind = VBUS_LINK_SOCKET;
 	return 0;
+}
+
+static int
+parse_socket(const char *val, size_t len, struct vbus_link_args *a, char *err, size_t err_size)
+{
+	a->kind = VBUS_LINK_SOCKET;
+	return take_path("socket", val, len, a, err, err_size);
 }
 
 static int
@@ -106,11 +113,37 @@ parse_wait(const char *val, size_t len, struct vbus_link_args *a, char *err, siz
 static int
 parse_window(const char *val, size_t len, struct vbus_link_args *a, char *err, size_t err_size)
 {
-	(void)val;
-	(void)len;
-	(void)a;
-	snprintf(err, err_size, "window=: not in this build");
-	return -EINVAL;
+	int ret = take_path("window", val, len, a, err, err_size);
+
+	a->kind = VBUS_LINK_WINDOW;
+	return ret;
+}
+
+static int
+parse_side(const char *val, size_t len, struct vbus_link_args *a, char *err, size_t err_size)
+{
+	if (len != 1 || (val[0] != 'a' && val[0] != 'b')) {
+		snprintf(err, err_size, "side=%.*s: neither a nor b", (int)(len < 64 ? len : 64),
+			val);
+		return -EINVAL;
+	}
+	a->side_a = val[0] == 'a';
+	return 0;
+}
+
+static int
+parse_size(const char *val, size_t len, struct vbus_link_args *a, char *err, size_t err_size)
+{
+	size_t i;
+
+	for (i = 0; i < len && i < 15 && val[i] >= '0' && val[i] <= '9'; i++)
+		a->size = a->size * 10 + (uint64_t)(val[i] - '0');
+	if (len == 0 || i != len) {
+		snprintf(err, err_size, "size=%.*s: not a number of bytes",
+			(int)(len < 64 ? len : 64), val);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 /* The keys; exactly one of the first three names the medium. */
@@ -124,8 +157,11 @@ static const struct link_key {
 	{"null", true, parse_null},
 	{"window", true, parse_window},
 	{"wait", false, parse_wait},
+	{"side", false, parse_side},
+	{"size", false, parse_size},
 };
-#define NB_KEYS (sizeof(keys) / sizeof(keys[0]))
+#define NB_KEYS	       (sizeof(keys) / sizeof(keys[0]))
+#define KEYS_OF_WINDOW (3u << 4) /* the last two, as bits */
 
 /* One "key=value" of len bytes; seen and medium are what came before. */
 static int
@@ -155,7 +191,7 @@ parse_pair(const char *text, size_t len, struct vbus_link_args *a, uint32_t *see
 		*medium |= keys[k].medium;
 		return keys[k].parse(eq + 1, len - key_len - 1, a, err, err_size);
 	}
-	snprintf(err, err_size, "unknown key '%.*s' (socket, null, window, wait)",
+	snprintf(err, err_size, "unknown key '%.*s' (socket, null, window, wait, side, size)",
 		(int)(key_len < 64 ? key_len : 64), text);
 	return -EINVAL;
 }
@@ -180,7 +216,11 @@ vbus_link_args_parse(const char *text, struct vbus_link_args *args, char *err, s
 			text++;
 	}
 	if (!medium) {
-		snprintf(err, err_size, "one of socket=PATH, null=BUS is needed");
+		snprintf(err, err_size, "one of socket=PATH, null=BUS, window=PATH is needed");
+		return -EINVAL;
+	}
+	if (args->kind != VBUS_LINK_WINDOW && (seen & KEYS_OF_WINDOW)) {
+		snprintf(err, err_size, "side=, size=: only a window has them");
 		return -EINVAL;
 	}
 	return 0;
@@ -228,7 +268,8 @@ vbus_bus_pci_name(
 bool
 vbus_link_args_equal(const struct vbus_link_args *a, const struct vbus_link_args *b)
 {
-	return a->kind == b->kind && strcmp(a->path, b->path) == 0 && strcmp(a->bus, b->bus) == 0;
+	return a->kind == b->kind && strcmp(a->path, b->path) == 0 && strcmp(a->bus, b->bus) == 0 &&
+	       a->side_a == b->side_a;
 }
 
 void

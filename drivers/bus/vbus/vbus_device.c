@@ -154,6 +154,7 @@ device_delete(struct vbus_dev *d)
 
 	vbus_ctl_timer_cancel(&d->drop_timer);
 	vbus_shm_forget(link, &d->pub);
+	vbus_zone_leave(d);
 	if (d->dirty)
 		TAILQ_REMOVE(&link->dirty, d, dirty_next);
 	d->dirty = false;

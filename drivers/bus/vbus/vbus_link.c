@@ -296,7 +296,8 @@ vbus_link_free(struct rte_vbus_link *link)
 static int
 link_prepare(struct rte_vbus_link *link)
 {
-	link->shared = vbus_zone_alloc(sizeof(*link->shared), SOCKET_ID_ANY, &link->shared_mz);
+	link->shared = vbus_zone_alloc(
+		link, sizeof(*link->shared), SOCKET_ID_ANY, &link->shared_mz);
 	if (link->shared == NULL)
 		return -ENOMEM;
 	if (!vbus_link_visible(link, link->shared, sizeof(*link->shared))) {
@@ -322,7 +323,7 @@ link_release(struct rte_vbus_link *link)
 		close(link->idle_fd);
 	link->kick_fd = link->idle_fd = -1;
 	if (link->shared != NULL)
-		vbus_zone_release(link->shared, link->shared_mz);
+		vbus_zone_release(link, link->shared, link->shared_mz);
 	link->shared = NULL;
 }
 
@@ -356,6 +357,7 @@ link_begin(struct rte_vbus_link *link, char *err, size_t err_size)
 	static const struct vbus_link_ops *const kinds[] = {
 		[VBUS_LINK_SOCKET] = &vbus_link_socket_ops,
 		[VBUS_LINK_NULL] = &vbus_link_null_ops,
+		[VBUS_LINK_WINDOW] = &vbus_link_window_ops,
 		[VBUS_LINK_PCI] = &vbus_link_pci_ops,
 	};
 	int ret;
@@ -367,24 +369,28 @@ link_begin(struct rte_vbus_link *link, char *err, size_t err_size)
 	ret = vbus_memory_get();
 	if (ret != 0)
 		goto err_ctl;
-	ret = link_prepare(link);
-	if (ret != 0)
-		goto err_release;
 	vbus_ctl_lock();
 	link->stopping = false;
 	link->retry_ms = RETRY_FIRST_MS;
 	link->reason[0] = '\0';
 	ret = link->ops->start(link, err, err_size);
+	vbus_ctl_unlock();
+	if (ret != 0)
+		goto err_memory;
+	ret = link_prepare(link); /* the transport may have the memory */
+	vbus_ctl_lock();
 	if (ret == 0) {
 		link->device.driver = &link_driver;
 		vbus_link_tel_add(link);
 		link_try(link);
+	} else {
+		link->ops->stop(link);
 	}
 	vbus_ctl_unlock();
 	if (ret == 0)
 		return 0;
-err_release:
 	link_release(link);
+err_memory:
 	vbus_memory_put();
 err_ctl:
 	vbus_ctl_put();

@@ -58,8 +58,8 @@ iova_contiguous(const void *va, size_t len)
 	return true;
 }
 
-void *
-vbus_zone_alloc(size_t len, int socket, const struct rte_memzone **mz)
+static void *
+eal_alloc(size_t len, int socket, const struct rte_memzone **mz)
 {
 	static _Atomic uint32_t counter;
 	char name[RTE_MEMZONE_NAMESIZE];
@@ -86,13 +86,40 @@ vbus_zone_alloc(size_t len, int socket, const struct rte_memzone **mz)
 	return (*mz)->addr;
 }
 
-void
-vbus_zone_release(void *va, const struct rte_memzone *mz)
+void *
+vbus_zone_alloc(struct rte_vbus_link *link, size_t len, int socket, const struct rte_memzone **mz)
+{
+	void *va;
+
+	*mz = NULL;
+	if (link->ops->alloc == NULL)
+		return eal_alloc(len, socket, mz);
+	vbus_ctl_lock();
+	va = link->ops->alloc(link, len);
+	vbus_ctl_unlock();
+	return va;
+}
+
+static void
+eal_free(void *va, const struct rte_memzone *mz)
 {
 	if (mz != NULL)
 		rte_memzone_free(mz);
 	else
 		rte_free(va);
+}
+
+void
+vbus_zone_release(struct rte_vbus_link *link, void *va, const struct rte_memzone *mz)
+{
+	if (link->ops->free == NULL) {
+		eal_free(va, mz);
+		return;
+	}
+	vbus_ctl_lock();
+	if (link->transport != NULL) /* else all went with it */
+		link->ops->free(link, va);
+	vbus_ctl_unlock();
 }
 
 static struct vbus_zone *
@@ -123,7 +150,7 @@ rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int sock
 		return NULL;
 	}
 	strcpy(z->tag, tag);
-	z->va = vbus_zone_alloc(len, socket, &z->mz);
+	z->va = vbus_zone_alloc(dev->link, len, socket, &z->mz);
 	if (z->va == NULL) {
 		free(z);
 		rte_errno = ENOMEM;
@@ -135,7 +162,7 @@ rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int sock
 		LIST_INSERT_HEAD(&d->zones, z, next);
 	vbus_ctl_unlock();
 	if (taken) {
-		vbus_zone_release(z->va, z->mz);
+		vbus_zone_release(dev->link, z->va, z->mz);
 		free(z);
 		rte_errno = EEXIST;
 		return NULL;
@@ -155,7 +182,22 @@ rte_vbus_zone_free(struct rte_vbus_device *dev, const char *tag)
 		LIST_REMOVE(z, next);
 	vbus_ctl_unlock();
 	if (z != NULL) {
-		vbus_zone_release(z->va, z->mz);
+		vbus_zone_release(dev->link, z->va, z->mz);
+		free(z);
+	}
+}
+
+void
+vbus_zone_leave(struct vbus_dev *d)
+{
+	struct rte_vbus_link *link = d->pub.link;
+	struct vbus_zone *z;
+
+	if (link->ops->free == NULL)
+		return;
+	while ((z = LIST_FIRST(&d->zones)) != NULL) {
+		LIST_REMOVE(z, next);
+		link->ops->free(link, z->va);
 		free(z);
 	}
 }
@@ -167,7 +209,7 @@ vbus_zone_free_all(struct vbus_dev *d)
 
 	while ((z = LIST_FIRST(&d->zones)) != NULL) {
 		LIST_REMOVE(z, next);
-		vbus_zone_release(z->va, z->mz);
+		eal_free(z->va, z->mz);
 		free(z);
 	}
 }
@@ -175,6 +217,8 @@ vbus_zone_free_all(struct vbus_dev *d)
 uint64_t
 vbus_link_addr(const struct rte_vbus_link *link, const void *va)
 {
+	if (link->ops->addr != NULL)
+		return link->ops->addr(link, va);
 	return link->ops->identity ? (uintptr_t)va : virt2iova(va);
 }
 
@@ -204,6 +248,8 @@ dma_visible(const void *va, size_t len)
 bool
 vbus_link_visible(const struct rte_vbus_link *link, const void *va, size_t len)
 {
+	if (link->ops->visible != NULL)
+		return link->ops->visible(link, va, len);
 	if (link->ops->dma)
 		return dma_visible(va, len);
 	return link->ops->identity || vbus_memory_visible(va, len);

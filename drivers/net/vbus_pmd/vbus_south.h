@@ -36,7 +36,11 @@
 
 /** A vdev's arguments, checked. */
 struct vbus_south_args {
-	char iface[sizeof(((struct sockaddr_un *)0)->sun_path)]; /**< "": null= was given */
+	/** Socket, or a window file; "": null= was given. */
+	char iface[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	bool window;	      /**< iface is a window file */
+	bool side_b;	      /**< of the window */
+	uint64_t window_size; /**< bytes; 0: as it is */
 	char bus[VBUS_NAME_SIZE];
 	bool bus_given; /**< by bus=, not made from the socket's name */
 	char name[VBUS_NAME_SIZE];
@@ -49,7 +53,7 @@ struct vbus_south_args {
  * @param vdev   the vdev's name, the default of name=
  * @param text   "key=value,..."
  * @param[out] reason  VBUS_SOUTH_REASON_MAX bytes; on failure one line that names key and reason
- * @return 0, -EINVAL, -ENOTSUP (window=, queues= above what there is), -ENOENT, -EACCES
+ * @return 0, -EINVAL, -ENOTSUP (queues= above what there is), -ENOENT, -EACCES
  */
 int vbus_south_args_parse(
 	const char *vdev, const char *text, struct vbus_south_args *args, char *reason);

@@ -23,6 +23,8 @@ enum key {
 	KEY_IFACE,
 	KEY_NULL,
 	KEY_WINDOW,
+	KEY_SIDE,
+	KEY_SIZE,
 	KEY_NAME,
 	KEY_MAC,
 	KEY_QUEUES,
@@ -30,9 +32,9 @@ enum key {
 	KEY_COUNT
 };
 static const char *const key_names[KEY_COUNT] = {
-	"iface", "null", "window", "name", "mac", "queues", "bus"};
+	"iface", "null", "window", "side", "size", "name", "mac", "queues", "bus"};
 
-#define KEY_LIST "iface, null, window, name, mac, queues, bus"
+#define KEY_LIST "iface, null, window, side, size, name, mac, queues, bus"
 
 __attribute__((format(printf, 3, 4))) static int
 refuse(char *reason, int error, const char *fmt, ...)
@@ -79,7 +81,7 @@ take_name(const char *key, const char *value, char out[VBUS_NAME_SIZE], char *re
 
 /* The bus's name from the socket's: the base name without ".sock" and without what no name may have. */
 static int
-bus_from_path(const char *path, char out[VBUS_NAME_SIZE], char *reason)
+bus_from_path(const char *key, const char *path, char out[VBUS_NAME_SIZE], char *reason)
 {
 	char copy[sizeof(((struct vbus_south_args *)0)->iface)];
 	const char *base;
@@ -99,7 +101,36 @@ bus_from_path(const char *path, char out[VBUS_NAME_SIZE], char *reason)
 	out[n] = '\0';
 	if (n == 0)
 		return refuse(reason, -EINVAL,
-			"iface=%.60s: no bus name can be made of it, give bus=NAME", path);
+			"%s=%.60s: no bus name can be made of it, give bus=NAME", key, path);
+	return 0;
+}
+
+/* Which side of the window, and how large it is to be made. */
+static int
+take_window(const char *const values[KEY_COUNT], struct vbus_south_args *args, char *reason)
+{
+	const char *path = values[KEY_WINDOW], *side = values[KEY_SIDE], *size = values[KEY_SIZE];
+	char *end = NULL;
+
+	if (path == NULL && (side != NULL || size != NULL))
+		return refuse(reason, -EINVAL, "%s: only a window has one",
+			side != NULL ? "side" : "size");
+	if (path == NULL)
+		return 0;
+	if (strlen(path) >= sizeof(args->iface))
+		return refuse(reason, -EINVAL, "window=%.40s...: a path has at most %zu bytes",
+			path, sizeof(args->iface) - 1);
+	if (side != NULL && strcmp(side, "a") != 0 && strcmp(side, "b") != 0)
+		return refuse(reason, -EINVAL, "side=%.40s: neither a nor b", side);
+	if (size != NULL) {
+		errno = 0;
+		args->window_size = strtoull(size, &end, 10);
+		if (size[0] < '0' || size[0] > '9' || *end != '\0' || errno != 0)
+			return refuse(reason, -EINVAL, "size=%.40s: not a number of bytes", size);
+	}
+	args->window = true;
+	args->side_b = side != NULL && side[0] == 'b';
+	snprintf(args->iface, sizeof(args->iface), "%s", path);
 	return 0;
 }
 
@@ -169,9 +200,9 @@ take_place(const char *const values[KEY_COUNT], struct vbus_south_args *args, ch
 	if (places != 1)
 		return refuse(reason, -EINVAL,
 			"iface, null, window: exactly one of them must be given, not %d", places);
-	if (values[KEY_WINDOW] != NULL)
-		return refuse(
-			reason, -ENOTSUP, "window=%.60s: not in this build", values[KEY_WINDOW]);
+	ret = take_window(values, args, reason);
+	if (ret != 0)
+		return ret;
 	if (values[KEY_NULL] != NULL) {
 		if (values[KEY_BUS] != NULL)
 			return refuse(reason, -EINVAL,
@@ -179,13 +210,13 @@ take_place(const char *const values[KEY_COUNT], struct vbus_south_args *args, ch
 				values[KEY_NULL]);
 		return take_name("null", values[KEY_NULL], args->bus, reason);
 	}
-	ret = take_path(values[KEY_IFACE], args, reason);
+	ret = args->window ? 0 : take_path(values[KEY_IFACE], args, reason);
 	if (ret != 0)
 		return ret;
 	args->bus_given = values[KEY_BUS] != NULL;
 	if (args->bus_given)
 		return take_name("bus", values[KEY_BUS], args->bus, reason);
-	return bus_from_path(args->iface, args->bus, reason);
+	return bus_from_path(args->window ? "window" : "iface", args->iface, args->bus, reason);
 }
 
 int

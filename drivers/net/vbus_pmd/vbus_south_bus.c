@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "vbus_bridge.h"
+#include "vbus_window.h"
 
 #define ORPHAN_NS 1000000000ull
 
@@ -90,14 +91,17 @@ connect_bus(struct vbus_bus *bus, const struct vbus_south_args *args, char *reas
 			args->bus);
 		return -EBUSY;
 	}
-	ret = vbus_connector_vfio_user(bus, args->iface, why, sizeof(why));
+	ret = args->window ? vbus_connector_window(bus, args->iface, args->window_size,
+				     args->side_b ? VBUS_WINDOW_B : VBUS_WINDOW_A, why, sizeof(why))
+			   : vbus_connector_vfio_user(bus, args->iface, why, sizeof(why));
 	if (ret == 0)
 		return 0;
 	/* The connector's line begins with the path, mostly. */
 	if (strncmp(why, args->iface, strlen(args->iface)) == 0)
 		after += strlen(args->iface);
 	after += strspn(after, ": ");
-	snprintf(reason, VBUS_SOUTH_REASON_MAX, "iface=%.107s: %.120s", args->iface,
+	snprintf(reason, VBUS_SOUTH_REASON_MAX, "%s=%.107s: %.120s",
+		args->window ? "window" : "iface", args->iface,
 		after[0] != '\0' ? after : strerror(-ret));
 	return ret;
 }

@@ -86,7 +86,14 @@ test_refused(void)
 	CU_ASSERT_TRUE(refused("null=b,socket=/a", "exactly one"));
 	CU_ASSERT_TRUE(refused("socket=/a,socket=/b", "twice"));
 	CU_ASSERT_TRUE(refused("null=b,wait=1,wait=1", "twice"));
-	CU_ASSERT_TRUE(refused("window=/dev/x", "not in this build"));
+	CU_ASSERT_TRUE(refused("window=", "empty"));
+	CU_ASSERT_TRUE(refused("window=/dev/x,side=c", "neither"));
+	CU_ASSERT_TRUE(refused("window=/dev/x,size=1k", "size="));
+	CU_ASSERT_TRUE(refused("null=b,side=a", "only a window"));
+	CU_ASSERT_EQUAL(parse("window=/dev/x,side=a,size=4194304"), 0);
+	CU_ASSERT_EQUAL(args.kind, VBUS_LINK_WINDOW);
+	CU_ASSERT_TRUE(args.side_a);
+	CU_ASSERT_EQUAL(args.size, 4194304);
 	CU_ASSERT_TRUE(refused("null=b,wait=", "wait="));
 	CU_ASSERT_TRUE(refused("null=b,wait=1s", "wait=1s"));
 	CU_ASSERT_TRUE(refused("null=b,wait=-1", "wait=-1"));

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ *
+ * One end of a window link (ADR-0018): mapping, layout, mailboxes.
+ *
+ * The near mailbox is read, the far one written, never the other way round: over a real link a far
+ * read costs a microsecond, and a far write nothing. Writes arrive in the order in which they leave
+ * (PCI Express: a posted write passes no other), and leave in program order by the barriers here,
+ * also from a write-combining mapping.
+ *
+ * Threads: control lock held everywhere but in vbus_window_ring(), which lcores call.
+ * Trust: what a mailbox says is read once, and believed only under a generation that was accepted.
+ */
+
+#include "vbus_window.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <rte_atomic.h>
+
+#include "vbus_ctl.h"
+#include "vbus_peer.h"
+
+#define HEARTBEAT_NS 20000000ull
+#define SIZE_STEP    (4ull << 20)
+
+/* ---- the file ---------------------------------------------------------------------------------- */
+
+static int
+file_size(struct vbus_window *w, uint64_t size, char *err, size_t err_size)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstat(w->fd, &st) != 0 || fstatfs(w->fd, &fs) != 0) {
+		snprintf(err, err_size, "%s: %s", w->path, strerror(errno));
+		return -errno;
+	}
+	if (!S_ISREG(st.st_mode) || (fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC)) {
+		snprintf(err, err_size, "%s: not a file of tmpfs or hugetlbfs", w->path);
+		return -ENOTSUP;
+	}
+	if (st.st_size == 0) {
+		w->size = size != 0 ? size : VBUS_WINDOW_SIZE_DEFAULT;
+		/* The other side may do the same at this moment; of two sizes one is found below. */
+		if (ftruncate(w->fd, (off_t)w->size) != 0 || fstat(w->fd, &st) != 0) {
+			snprintf(err, err_size, "%s: %s", w->path, strerror(errno));
+			return -errno;
+		}
+	}
+	w->size = (uint64_t)st.st_size;
+	if (size != 0 && w->size != size) {
+		snprintf(err, err_size, "%s: is there with %llu bytes, not %llu", w->path,
+			(unsigned long long)w->size, (unsigned long long)size);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int
+file_map(struct vbus_window *w, uint64_t size, char *err, size_t err_size)
+{
+	void *p;
+	int ret;
+
+	w->fd = open(w->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (w->fd < 0) {
+		snprintf(err, err_size, "%s: %s", w->path, strerror(errno));
+		return -errno;
+	}
+	ret = file_size(w, size, err, err_size);
+	if (ret == 0 && (w->size < VBUS_WINDOW_SIZE_MIN || w->size % SIZE_STEP != 0)) {
+		snprintf(err, err_size, "%s: %llu bytes are no multiple of 4 MiB", w->path,
+			(unsigned long long)w->size);
+		ret = -EINVAL;
+	}
+	if (ret != 0)
+		goto err_close;
+	p = mmap(NULL, w->size, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, 0);
+	if (p == MAP_FAILED) {
+		ret = -errno;
+		snprintf(err, err_size, "%s: mapping %llu bytes: %s", w->path,
+			(unsigned long long)w->size, strerror(errno));
+		goto err_close;
+	}
+	w->base = p;
+	return 0;
+
+err_close:
+	close(w->fd);
+	return ret;
+}
+
+/* ---- the layout -------------------------------------------------------------------------------- */
+
+static struct vbus_window_arena
+arena(const struct vbus_window *w, unsigned int half, unsigned int link)
+{
+	uint64_t len = (w->size / 2 - VBUS_WINDOW_HEAD_SIZE) / 2;
+
+	return (struct vbus_window_arena){
+		.start = half * (w->size / 2) + VBUS_WINDOW_HEAD_SIZE + link * len, .len = len};
+}
+
+static struct vbus_window_box *
+box(const struct vbus_window *w, unsigned int half, uint64_t which)
+{
+	return (struct vbus_window_box *)(void *)(w->base + half * (w->size / 2) + which);
+}
+
+static void
+lay_out(struct vbus_window *w, enum vbus_window_side side, enum vbus_window_role role)
+{
+	unsigned int us = side == VBUS_WINDOW_B, them = !us;
+	/* A link has the letter of the side that serves it. */
+	unsigned int link = role == VBUS_WINDOW_SOUTH ? us : them;
+
+	w->near_south = arena(w, link, link);
+	w->near_north = arena(w, !link, link);
+	if (role == VBUS_WINDOW_SOUTH) {
+		w->in = box(w, us, VBUS_WINDOW_BOX_SOUTH);
+		w->out = box(w, them, VBUS_WINDOW_BOX_NORTH);
+	} else {
+		w->in = box(w, us, VBUS_WINDOW_BOX_NORTH);
+		w->out = box(w, them, VBUS_WINDOW_BOX_SOUTH);
+	}
+}
+
+int
+vbus_window_open(struct vbus_window *w, const char *path, uint64_t size, enum vbus_window_side side,
+	enum vbus_window_role role, char *err, size_t err_size)
+{
+	int ret;
+
+	memset(w, 0, sizeof(*w));
+	if (strlen(path) >= sizeof(w->path)) {
+		snprintf(err, err_size, "%.40s...: a path has at most %zu bytes", path,
+			sizeof(w->path) - 1);
+		return -EINVAL;
+	}
+	strcpy(w->path, path);
+	ret = file_map(w, size, err, err_size);
+	if (ret != 0)
+		return ret;
+	ret = vbus_sigbus_install();
+	if (ret == 0)
+		ret = w->sigbus = vbus_sigbus_add(w->base, w->size, &w->fault);
+	if (ret < 0) {
+		snprintf(err, err_size, "%s: %s", path, strerror(-ret));
+		munmap(w->base, w->size);
+		close(w->fd);
+		return ret;
+	}
+	lay_out(w, side, role);
+	vbus_window_renew(w);
+	return 0;
+}
+
+void
+vbus_window_close(struct vbus_window *w)
+{
+	if (w->base == NULL)
+		return;
+	w->peer = 0;
+	vbus_peer_store64(&w->out->hello.generation, 0);
+	rte_wmb();
+	vbus_sigbus_del(w->sigbus);
+	munmap(w->base, w->size);
+	close(w->fd);
+	w->base = NULL;
+}
+
+/* ---- who is there ------------------------------------------------------------------------------ */
+
+static void
+say_hello(struct vbus_window *w)
+{
+	struct vbus_window_hello *h = &w->out->hello;
+
+	vbus_peer_store32(&h->magic, VBUS_WINDOW_MAGIC);
+	vbus_peer_store32(&h->version, VBUS_WINDOW_VERSION);
+	vbus_peer_store64(&h->size, w->size);
+	vbus_peer_store64(&h->peer, w->peer);
+	rte_wmb(); /* the generation comes last; partner: the reader's in vbus_window_caller() */
+	vbus_peer_store64(&h->generation, w->generation);
+	rte_wmb();
+}
+
+void
+vbus_window_renew(struct vbus_window *w)
+{
+	uint64_t old = w->generation;
+
+	/* The low half is in every tag, so it may be neither 0 nor what it was. */
+	do {
+		if (getrandom(&w->generation, sizeof(w->generation), 0) != sizeof(w->generation))
+			w->generation = old + 0x9e3779b97f4a7c15ull + vbus_ctl_now_ns();
+	} while ((uint32_t)w->generation == 0 || (uint32_t)w->generation == (uint32_t)old);
+	w->peer = 0;
+	say_hello(w);
+}
+
+uint64_t
+vbus_window_caller(const struct vbus_window *w)
+{
+	const struct vbus_window_hello *h = &w->in->hello;
+	uint64_t generation = vbus_peer_load64(&h->generation);
+
+	rte_rmb(); /* partner: say_hello() over there */
+	if ((uint32_t)generation == 0 || vbus_peer_load32(&h->magic) != VBUS_WINDOW_MAGIC ||
+		vbus_peer_load32(&h->version) != VBUS_WINDOW_VERSION ||
+		vbus_peer_load64(&h->size) != w->size)
+		return 0;
+	return generation;
+}
+
+bool
+vbus_window_meant(const struct vbus_window *w)
+{
+	return vbus_peer_load64(&w->in->hello.peer) == w->generation;
+}
+
+void
+vbus_window_accept(struct vbus_window *w, uint64_t generation)
+{
+	w->peer = generation;
+	w->heartbeat_seen = vbus_peer_load64(&w->in->hello.heartbeat);
+	w->heard_ns = vbus_ctl_now_ns();
+	w->bell_seen = vbus_peer_load64(&w->in->bells.signal);
+	say_hello(w);
+}
+
+bool
+vbus_window_alive(struct vbus_window *w, uint64_t now_ns)
+{
+	uint64_t beat;
+
+	if (now_ns - w->said_ns >= HEARTBEAT_NS) {
+		w->said_ns = now_ns;
+		vbus_peer_store64(&w->out->hello.heartbeat, ++w->heartbeat);
+	}
+	if (w->peer == 0)
+		return false;
+	if (vbus_window_caller(w) != w->peer || !vbus_window_meant(w))
+		return false;
+	beat = vbus_peer_load64(&w->in->hello.heartbeat);
+	if (beat != w->heartbeat_seen) {
+		w->heartbeat_seen = beat;
+		w->heard_ns = now_ns;
+	}
+	return now_ns - w->heard_ns < VBUS_WINDOW_DEAD_NS;
+}
+
+/* ---- bells and calls --------------------------------------------------------------------------- */
+
+bool
+vbus_window_rung(struct vbus_window *w)
+{
+	uint64_t bell = vbus_peer_load64(&w->in->bells.signal);
+
+	if (bell == w->bell_seen)
+		return false;
+	w->bell_seen = bell;
+	rte_rmb(); /* what was written before it was rung; partner: vbus_window_ring() */
+	return true;
+}
+
+void
+vbus_window_ring(struct vbus_window *w)
+{
+	/* Values may arrive in any order when two threads ring: the last to arrive differs from
+	 * what was seen before both. */
+	uint64_t bell = atomic_fetch_add_explicit(&w->bell, 1, memory_order_relaxed) + 1;
+
+	rte_wmb();
+	vbus_peer_store64(&w->out->bells.signal, bell);
+}
+
+uint64_t
+vbus_window_pause(struct vbus_window *w, uint64_t now_ns, bool active)
+{
+	if (active)
+		w->busy_until_ns = now_ns + VBUS_WINDOW_BUSY_NS;
+	if (now_ns < w->busy_until_ns)
+		return VBUS_WINDOW_POLL_BUSY_NS;
+	return w->peer != 0 ? VBUS_WINDOW_POLL_REST_NS : VBUS_WINDOW_POLL_IDLE_NS;
+}
+
+void
+vbus_window_post(struct vbus_window *w, const struct vbus_window_call *call)
+{
+	struct vbus_window_call *c = &w->out->call;
+
+	vbus_peer_store64(&c->datap, call->datap);
+	vbus_peer_store32(&c->vector, call->vector);
+	vbus_peer_store32(&c->len, call->len);
+	vbus_peer_store32(&c->result, call->result);
+	rte_wmb(); /* the tag last; partner: vbus_window_take() over there */
+	vbus_peer_store64(&c->tag, call->tag);
+	rte_wmb();
+}
+
+bool
+vbus_window_take(const struct vbus_window *w, uint64_t tag, struct vbus_window_call *call)
+{
+	const struct vbus_window_call *c = &w->in->call;
+
+	if (vbus_peer_load64(&c->tag) != tag)
+		return false;
+	rte_rmb();
+	call->tag = tag;
+	call->datap = vbus_peer_load64(&c->datap);
+	call->vector = vbus_peer_load32(&c->vector);
+	call->len = vbus_peer_load32(&c->len);
+	call->result = vbus_peer_load32(&c->result);
+	return true;
+}
