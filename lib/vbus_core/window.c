@@ -206,6 +206,8 @@ vbus_window_renew(struct vbus_window *w)
 			w->generation = old + 0x9e3779b97f4a7c15ull + vbus_ctl_now_ns();
 	} while ((uint32_t)w->generation == 0 || (uint32_t)w->generation == (uint32_t)old);
 	w->peer = 0;
+	/* Not from 0: what a predecessor left there must not look like a ring that was seen. */
+	atomic_store_explicit(&w->bell, w->generation, memory_order_relaxed);
 	say_hello(w);
 }
 
