@@ -160,9 +160,20 @@ frames_wait(const struct vbus_venet *v)
 }
 
 /**
- * Might north sleep over frames? An ioq says how far north is. A poll ring does not: there it is enough
- * that frames went up since the last look, and the price is a wake-up too many now and then.
+ * Does north want to be woken, and has not posted all buffers anew? Who asks for a wake-up posts first
+ * what it has taken, so what is missing was not seen (or mbufs are short: a wake-up too many).
  */
+static bool
+poll_busy(const struct vbus_venet *v)
+{
+	const struct venet_ring *r = &v->ring[venet_block_rx(v)];
+	const struct vbus_poll_south *q = &v->poll[VENET_POLL_RX];
+
+	return r->shm != NULL && vbus_peer_load8(&r->sig.remote_peer->enabled) != 0 &&
+	       !vbus_poll_south_is_ready(q, q->r.mask);
+}
+
+/** Might north sleep over frames? It has not moved on since the last look, and something lies there. */
 static bool
 frames_unseen(struct vbus_venet *v)
 {
@@ -171,13 +182,11 @@ frames_unseen(struct vbus_venet *v)
 
 	if (venet_polls(v)) {
 		head = vbus_peer_load32(&v->poll[VENET_POLL_RX].cur->inuse_head);
-		busy = true;
-		unseen = head != v->seen_head;
+		busy = poll_busy(v);
 	} else {
 		busy = index_busy(&v->ring[VENET_QUEUE_RX], &head);
-		unseen = busy && head == v->seen_head;
 	}
-	unseen = unseen && v->seen_busy;
+	unseen = busy && head == v->seen_head && v->seen_busy;
 	v->seen_busy = busy;
 	v->seen_head = head;
 	return unseen;
@@ -212,7 +221,7 @@ look_at(struct vbus_venet *v)
 		if (venet_signal(&v->ring[venet_block_rx(v)]))
 			v->nb_reinjects++;
 	}
-	return active || (v->seen_busy && !venet_polls(v));
+	return active || v->seen_busy;
 }
 
 static void
