@@ -194,8 +194,8 @@ attach_ring(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
 		return venet_poll_attach(v, shm, how);
 	ret = vbus_ioq_south_attach(&r->q, shm->va, shm->len, VENET_RING_MAX, shm->cursor, how);
 	if (ret < 0) {
-		VBUS_LOG(WARNING, "device %s: ring %u refused: %s", v->dev->name, shm->id,
-			vbus_ioq_refusal_name(r->q.refusal));
+		VBUS_LOG_LIMITED(&v->log_limit, WARNING, "device %s: ring %u refused: %s",
+			v->dev->name, shm->id, vbus_ioq_refusal_name(r->q.refusal));
 		r->q.head_peer = NULL;
 		return ret;
 	}

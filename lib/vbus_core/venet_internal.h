@@ -186,6 +186,7 @@ struct vbus_venet {
 	uint32_t seen_head; /**< north's receive position at the last look */
 	bool seen_busy;
 	uint64_t nb_relooks, nb_reinjects;
+	struct vbus_log_limit log_limit; /* of what north can provoke */
 	LIST_ENTRY(vbus_venet) next;
 };
 

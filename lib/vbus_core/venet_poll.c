@@ -34,8 +34,8 @@ venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
 	memset(q, 0, sizeof(*q));
 	ret = vbus_poll_south_attach(q, shm->va, shm->len, kind, VENET_RING_MAX, shm->cursor, how);
 	if (ret < 0) {
-		VBUS_LOG(WARNING, "device %s: poll ring %u refused: %s", v->dev->name, shm->id,
-			vbus_ioq_refusal_name(q->refusal));
+		VBUS_LOG_LIMITED(&v->log_limit, WARNING, "device %s: poll ring %u refused: %s",
+			v->dev->name, shm->id, vbus_ioq_refusal_name(q->refusal));
 		q->cur = NULL;
 		return ret;
 	}
