@@ -158,11 +158,13 @@ class Testpmd:
         tail = '\n'.join('    | ' + line for line in self.output.splitlines()[-40:])
         fail(f'{self.name}: {why}; the end of its output:\n{tail}{self.stacks()}')
 
-    def wait_prompt(self, timeout=60, start=0):
+    def wait_prompt(self, timeout=60, start=0, ask_again=False):
         """Wait for a prompt after offset start. It is written letter by letter, other threads' lines may
-        come in between: what looks like its end, and nothing after it for a while, will do."""
+        come in between: what looks like its end, and nothing after it for a while, will do. With
+        ask_again, one that other lines have torn apart is asked for once more, by an empty line."""
         deadline = time.monotonic() + timeout
         quiet = time.monotonic()
+        asked = False
         while 'testpmd> ' not in self.output[start:]:
             length = len(self.output)
             if not self._read(0.05):
@@ -171,14 +173,19 @@ class Testpmd:
                 quiet = time.monotonic()
             elif time.monotonic() - quiet > 0.1 and re.search(r'> \s*$', self.output[start:]):
                 return
+            elif time.monotonic() - quiet > 3 and ask_again and not asked:
+                self.send('')
+                asked = True
             if time.monotonic() > deadline:
                 self.give_up(f'no prompt within {timeout} s')
+        if asked:
+            self.drain(0.3)  # a command that was merely slow gives a second one
 
     def command(self, text, timeout=30):
         """Type a line; the output it gave, up to the next prompt."""
         start = len(self.output)
         self.send(text)
-        self.wait_prompt(timeout, start)
+        self.wait_prompt(timeout, start, ask_again=True)
         return self.output[start:]
 
     def send(self, text):
