@@ -280,14 +280,25 @@ tell_break(struct dp_serial *s)
 		DP_LOG(NOTICE, "%u lines like this one were left out", left_out);
 }
 
+/* More is kept than has to be, and nobody is there to read it. */
+static bool
+out_is_old(const struct dp_serial *s)
+{
+	return (!s->attached || s->out_over) && !s->hold && s->sent == 0 &&
+	       s->out_len > s->out_keep;
+}
+
 static bool
 take_output(struct dp_serial *s)
 {
 	uint32_t len;
 	bool brk;
 
+	/* Somebody may have opened the pty since the last tick: from then on nothing is dropped. */
+	if (s->kind == KIND_PTY && out_is_old(s))
+		look_pty(s);
 	/* Room for a whole entry must come: with nobody attached it is made. */
-	if ((!s->attached || s->out_over) && !s->hold && s->sent == 0 && s->out_len > s->out_keep) {
+	if (out_is_old(s)) {
 		s->nb_dropped += s->out_len - s->out_keep;
 		out_drop(s, s->out_len - s->out_keep);
 	}
