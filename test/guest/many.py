@@ -74,7 +74,7 @@ class Echo:
 
 def names_of(machine):
     """{name: driver} as sysfs has them."""
-    text = machine.run('cd /sys/bus/vbus; grep . devices/*/name; printf "%s\\n" drivers/*/*-*', 300)
+    text = machine.run('cd /sys/bus/vbus; grep -H . devices/*/name; printf "%s\\n" drivers/*/*-*', 300)
     drivers = dict(reversed(words) for words in re.findall(r'^drivers/(\w+)/(\S+)$', text, re.M))
     return {name: drivers.get(device, 'none') for device, name in re.findall(r'^devices/([^/]+)/name:(\S+)$', text, re.M)}
 
