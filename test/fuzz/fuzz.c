@@ -98,8 +98,8 @@ fuzz_race_now(uintptr_t p, size_t len)
 	uint64_t v = 0, old = 0;
 	uint8_t how, arg;
 
-	if (p < fuzz_race_lo || p - fuzz_race_lo >= fuzz_race_len) {
-		fuzz_race_left = 1; /* not shared: the next load that is */
+	if (len == 0 || p < fuzz_race_lo || p - fuzz_race_lo >= fuzz_race_len) {
+		fuzz_race_left = 1; /* nothing is read, or nothing shared: the next load that is */
 		return;
 	}
 	how = in_8(&race);
