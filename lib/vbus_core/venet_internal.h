@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #include <rte_branch_prediction.h>
@@ -286,6 +287,40 @@ venet_poll_signal(const struct venet_ring *r)
 	if (likely(r->shm == NULL || vbus_peer_load8(&r->sig.remote_peer->enabled) == 0))
 		return false;
 	return venet_signal(r);
+}
+
+/** The eight bytes of an mbuf from data_off to port, read or written in one go. */
+typedef uint64_t __attribute__((may_alias)) venet_rearm_t;
+
+/** Where a frame may begin and be in the reader's last extent as a whole; `len` 0: nowhere. */
+struct venet_reach {
+	uint64_t iova, len;
+	uintptr_t va;
+};
+
+/**
+ * The last extent for frames of up to @p max bytes: one comparison instead of two. Frames in the last
+ * bytes of an extent are outside, and are looked up by vbus_memview_ptr().
+ */
+static inline struct venet_reach
+venet_reach(const struct vbus_memcache *mc, uint32_t max)
+{
+	return (struct venet_reach){mc->iova, mc->len >= max ? mc->len - max + 1 : 0, mc->va};
+}
+
+/** Copy a frame of VENET_FRAME_MIN bytes or more. Small ones go in two parts that overlap, without a loop. */
+static __rte_always_inline void
+venet_copy(uint8_t *dst, const uint8_t *src, uint32_t len)
+{
+	if (len - 32 <= 32) {
+		memcpy(dst, src, 32);
+		memcpy(dst + len - 32, src + len - 32, 32);
+	} else if (len - 64 <= 64) {
+		memcpy(dst, src, 64);
+		memcpy(dst + len - 64, src + len - 64, 64);
+	} else {
+		rte_memcpy(dst, src, len);
+	}
 }
 
 /** Mbufs of a receive burst: taken from the pool in bulk, handed out one by one. */

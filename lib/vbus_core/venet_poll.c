@@ -18,8 +18,7 @@
 
 #include <rte_mempool.h>
 
-/** The eight bytes of an mbuf from data_off to port, written in one go. */
-typedef uint64_t __attribute__((may_alias)) rearm_t;
+#include "vbus_poll_meta.h"
 
 /* ---- control ----------------------------------------------------------------------------------- */
 
@@ -75,7 +74,7 @@ mbuf_init(void)
 		.data_off = RTE_PKTMBUF_HEADROOM, .nb_segs = 1, .port = RTE_MBUF_PORT_INVALID};
 
 	rte_mbuf_refcnt_set(&m, 1);
-	return *(rearm_t *)(void *)&m.rearm_data;
+	return *(venet_rearm_t *)(void *)&m.rearm_data;
 }
 
 void
@@ -127,19 +126,6 @@ venet_poll_discard(struct vbus_shm *shm)
 
 /* ---- frames of any kind ------------------------------------------------------------------------ */
 
-/** 48 bits of requests. */
-static struct vbus_offload
-read_requests(uint64_t meta)
-{
-	return (struct vbus_offload){
-		.csum_start = (uint16_t)(meta >> VENET_POLL_META_CSUM_START_SHIFT),
-		.gso_size = (uint16_t)(meta >> VENET_POLL_META_GSO_SIZE_SHIFT),
-		.csum_offset = (uint8_t)(meta >> VENET_POLL_META_CSUM_OFFSET_SHIFT),
-		.flags = (meta >> VENET_POLL_META_FLAGS_SHIFT) & 7,
-		.gso_type = (meta >> VENET_POLL_META_GSO_TYPE_SHIFT) & 3,
-	};
-}
-
 /**
  * Read the frame at @p pos into @p f and @p piece, not yet translated.
  * @param[out] nb  its descriptors; 0: it is not all there
@@ -166,7 +152,7 @@ read_frame(struct venet_rxq *q, const struct venet_path *p, uint32_t pos, struct
 			piece[n].ptr_peer = NULL;
 			len += piece[n++].len;
 		} else if (vbus_poll_len(d) == 0 && k == 0) {
-			f->o = read_requests(vbus_poll_addr(d));
+			f->o = vbus_poll_meta_unpack(vbus_poll_addr(d));
 		} else {
 			bad = true;
 		}
@@ -277,32 +263,60 @@ struct plain {
 	uint16_t len[VENET_BURST];
 };
 
+/**
+ * Look at the descriptors from @p pos on, which are in one lap.
+ * @return how many of them are plain frames
+ */
+static __rte_always_inline uint32_t
+look_run(struct venet_rxq *q, const struct venet_path *p, struct plain *f, uint32_t pos, uint32_t n)
+{
+	const struct vbus_poll *r = &p->poll_from.r;
+	const uint64_t *desc = &r->desc[pos & r->mask];
+	const uint64_t phase = vbus_poll_desc_phase(r, pos);
+	const uint32_t span = p->poll_max - VENET_FRAME_MIN;
+	const uint8_t **src_peer = &f->src_peer[f->nb];
+	uint16_t *plain_len = &f->len[f->nb];
+	struct venet_reach at = venet_reach(&q->mc, p->poll_max);
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		const uint64_t d = vbus_peer_load_owner64(&desc[i]);
+		const uint32_t len = vbus_poll_plain_len(d, phase);
+		const uint64_t off = vbus_poll_addr(d) - at.iova;
+
+		if (unlikely(len - VENET_FRAME_MIN > span)) {
+			f->stranger = len <= 2 * VENET_POLL_LEN_MAX + 1; /* else nothing is there */
+			break;
+		}
+		if (likely(off < at.len)) {
+			src_peer[i] = (const uint8_t *)(at.va + off);
+		} else {
+			src_peer[i] = vbus_memview_ptr(p->view, &q->mc, vbus_poll_addr(d), len);
+			if (src_peer[i] == NULL) {
+				f->stranger = true;
+				break;
+			}
+			at = venet_reach(&q->mc, p->poll_max);
+		}
+		rte_prefetch0(src_peer[i]);
+		plain_len[i] = (uint16_t)len;
+	}
+	return i;
+}
+
 static __rte_always_inline void
 look_ahead(struct venet_rxq *q, const struct venet_path *p, struct plain *f, uint32_t n)
 {
-	const struct vbus_poll *r = &p->poll_from.r;
 	const uint32_t pos = p->poll_from.cur->inuse_head;
-	const uint32_t span = p->poll_max - VENET_FRAME_MIN;
-	uint32_t i;
+	uint32_t run, found;
 
 	f->stranger = false;
-	for (i = 0; i < n; i++) {
-		const uint64_t d = vbus_poll_load_desc(r, pos + i);
-		const uint32_t len = vbus_poll_len_more(d);
-
-		if (unlikely(!vbus_poll_desc_is_ready(r, d, pos + i)))
-			break;
-		f->src_peer[i] = NULL;
-		if (likely(len - VENET_FRAME_MIN <= span))
-			f->src_peer[i] = vbus_memview_ptr(p->view, &q->mc, vbus_poll_addr(d), len);
-		if (unlikely(f->src_peer[i] == NULL)) {
-			f->stranger = true;
-			break;
-		}
-		rte_prefetch0(f->src_peer[i]);
-		f->len[i] = (uint16_t)len;
-	}
-	f->nb = i;
+	f->nb = 0;
+	do {
+		run = vbus_poll_run(&p->poll_from.r, pos + f->nb, n - f->nb);
+		found = look_run(q, p, f, pos + f->nb, run);
+		f->nb += found;
+	} while (unlikely(found == run && f->nb < n));
 	/* Q: before the frames are read. Partner: the release fence of vbus_poll_north_post(). */
 	vbus_peer_fence_acquire();
 }
@@ -326,12 +340,12 @@ venet_poll_rx(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *
 		const uint32_t len = f.len[i];
 
 		/* What the pool left in the other fields is right already. */
-		*(rearm_t *)(void *)&m->rearm_data = p->mbuf_init;
+		*(venet_rearm_t *)(void *)&m->rearm_data = p->mbuf_init;
 		m->ol_flags = 0;
 		m->packet_type = 0;
 		m->pkt_len = len;
 		m->data_len = (uint16_t)len;
-		rte_memcpy(rte_pktmbuf_mtod(m, void *), f.src_peer[i], len);
+		venet_copy((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM, f.src_peer[i], len);
 		bytes += len;
 	}
 	q->stats.packets += f.nb;

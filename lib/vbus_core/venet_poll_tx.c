@@ -14,8 +14,11 @@
 #include "venet_internal.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 #include <rte_mempool.h>
+
+#include "vbus_poll_meta.h"
 
 #define POLL_PIECES 48u /* most buffers of a frame: north has more than that posted, ring or not */
 
@@ -52,24 +55,13 @@ venet_poll_push(const struct venet_path *p, const struct venet_tx_slots *s)
 	vbus_poll_south_complete(&p->poll_to, comp, s->used);
 }
 
-static void
-write_requests(const struct venet_path *p, uint32_t slot, const struct vbus_offload *o)
-{
-	const struct vbus_poll *r = &p->poll_to.r;
-	const uint32_t pos = p->poll_to.cur->inuse_head + slot;
-
-	vbus_peer_store64(&r->meta[pos & r->mask],
-		(uint64_t)o->csum_start << VENET_POLL_META_CSUM_START_SHIFT |
-			(uint64_t)o->gso_size << VENET_POLL_META_GSO_SIZE_SHIFT |
-			(uint64_t)(o->csum_offset & 0xff) << VENET_POLL_META_CSUM_OFFSET_SHIFT |
-			(uint64_t)(o->flags & 7) << VENET_POLL_META_FLAGS_SHIFT |
-			(uint64_t)(o->gso_type & 3) << VENET_POLL_META_GSO_TYPE_SHIFT);
-}
-
 void
 venet_poll_meta(const struct venet_path *p, struct venet_tx_slots *s, const struct vbus_offload *o)
 {
-	write_requests(p, s->used, o);
+	const struct vbus_poll *r = &p->poll_to.r;
+	const uint32_t pos = p->poll_to.cur->inuse_head + s->used;
+
+	vbus_peer_store64(&r->meta[pos & r->mask], vbus_poll_meta_pack(o));
 	s->e[s->used].len |= VENET_POLL_COMP_META;
 }
 
@@ -119,49 +111,114 @@ venet_poll_frame(struct venet_txq *q, const struct venet_path *p, struct venet_t
 struct plain {
 	uint32_t nb;  /* plain frames for which there is a buffer */
 	bool starved; /* and then there was none */
-	bool bulk;    /* all of them go back to one pool as they are */
+	bool bulk;    /* all of them go back to one pool, `mp`, as they are */
+	struct rte_mempool *mp;
 	uint8_t *dst_peer[VENET_BURST];
 	uint32_t comp[VENET_BURST];
 };
 
-/** Frames that ask for nothing and are in one segment, as far as this line of the mbuf tells. */
+/** What a frame may not have that is copied and goes back to its pool as it is. */
+#define BULK_NEVER (VBUS_OFFLOAD_TX_FLAGS | RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)
+
+/** The eight bytes of an mbuf from data_off to port. */
+union rearm {
+	struct {
+		uint16_t data_off, refcnt, nb_segs, port;
+	} f;
+	uint64_t word;
+};
+
+#define REARM_AT(field)                      \
+	(offsetof(struct rte_mbuf, field) == \
+		offsetof(struct rte_mbuf, rearm_data) + offsetof(union rearm, f.field))
+_Static_assert(REARM_AT(data_off) && REARM_AT(refcnt) && REARM_AT(nb_segs) && REARM_AT(port),
+	"the mbuf's first eight bytes that change");
+
+/** One segment, one reference, no requests, its own buffer, of that pool: one look at all of it. */
+static __rte_always_inline bool
+is_bulk(const struct rte_mbuf *m, const struct rte_mempool *mp)
+{
+	const uint64_t rearm = *(const venet_rearm_t *)(const void *)&m->rearm_data;
+	const union rearm one = {.f = {.refcnt = 1, .nb_segs = 1}};
+	const union rearm mask = {.f = {.refcnt = UINT16_MAX, .nb_segs = UINT16_MAX}};
+
+	return (((rearm & mask.word) ^ one.word) | (m->ol_flags & BULK_NEVER) |
+		       ((uintptr_t)m->pool ^ (uintptr_t)mp)) == 0;
+}
+
+/** Frames that ask for nothing and are in one segment. */
 static __rte_always_inline bool
 is_plain(const struct rte_mbuf *m)
 {
-	return m->nb_segs == 1 && (m->ol_flags & VBUS_OFFLOAD_TX_FLAGS) == 0 &&
-	       m->data_len >= VENET_FRAME_MIN;
+	return m->nb_segs == 1 && (m->ol_flags & VBUS_OFFLOAD_TX_FLAGS) == 0;
+}
+
+/**
+ * Look at the buffers from @p pos on, which are in one lap, for the frames at @p pkts.
+ * @return how many of them are plain, and fit
+ */
+static __rte_always_inline uint32_t
+look_run(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, struct plain *f,
+	uint32_t pos, uint32_t n)
+{
+	const struct vbus_poll *r = &p->poll_to.r;
+	const uint64_t *desc = &r->desc[pos & r->mask];
+	const uint64_t phase = vbus_poll_desc_phase(r, pos);
+	const struct rte_mempool *mp = f->mp;
+	uint8_t **dst_peer = &f->dst_peer[f->nb];
+	uint32_t *comp = &f->comp[f->nb];
+	struct venet_reach at = venet_reach(&q->mc, VENET_POLL_LEN_MAX);
+	bool bulk = true;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		const uint64_t d = vbus_peer_load_owner64(&desc[i]);
+		const struct rte_mbuf *m = pkts[i];
+		const uint64_t off = vbus_poll_addr(d) - at.iova;
+		const uint32_t len = m->data_len;
+
+		if (unlikely((int64_t)(d ^ phase) < 0)) {
+			f->starved = true;
+			break;
+		}
+		if (unlikely(!is_bulk(m, mp))) {
+			if (!is_plain(m))
+				break;
+			bulk = false;
+		}
+		if (unlikely(len < VENET_FRAME_MIN || len > vbus_poll_len(d)))
+			break;
+		if (likely(off < at.len)) {
+			dst_peer[i] = (uint8_t *)(at.va + off);
+		} else {
+			dst_peer[i] = vbus_memview_ptr(p->view, &q->mc, vbus_poll_addr(d), len);
+			if (dst_peer[i] == NULL)
+				break;
+			at = venet_reach(&q->mc, VENET_POLL_LEN_MAX);
+		}
+		rte_prefetch0_write(dst_peer[i]);
+		comp[i] = len;
+	}
+	f->bulk &= bulk;
+	return i;
 }
 
 static __rte_always_inline void
 look_ahead(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, struct plain *f,
 	uint32_t n)
 {
-	const struct vbus_poll *r = &p->poll_to.r;
 	const uint32_t pos = p->poll_to.cur->inuse_head;
-	const struct rte_mempool *mp = pkts[0]->pool;
-	uint32_t i;
+	uint32_t run, found;
 
 	f->starved = false;
 	f->bulk = true;
-	for (i = 0; i < n; i++) {
-		const uint64_t d = vbus_poll_load_desc(r, pos + i);
-		const struct rte_mbuf *m = pkts[i];
-		const uint32_t len = m->data_len;
-
-		if (unlikely(!vbus_poll_desc_is_ready(r, d, pos + i))) {
-			f->starved = true;
-			break;
-		}
-		if (unlikely(!is_plain(m) || len > vbus_poll_len(d)))
-			break;
-		f->dst_peer[i] = vbus_memview_ptr(p->view, &q->mc, vbus_poll_addr(d), len);
-		if (unlikely(f->dst_peer[i] == NULL))
-			break;
-		rte_prefetch0_write(f->dst_peer[i]);
-		f->comp[i] = len;
-		f->bulk &= m->pool == mp && rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m);
-	}
-	f->nb = i;
+	f->mp = pkts[0]->pool;
+	f->nb = 0;
+	do {
+		run = vbus_poll_run(&p->poll_to.r, pos + f->nb, n - f->nb);
+		found = look_run(q, p, pkts + f->nb, f, pos + f->nb, run);
+		f->nb += found;
+	} while (unlikely(found == run && f->nb < n));
 	/* Q: north is done with the buffers. Partner: the release fence of vbus_poll_north_post(). */
 	vbus_peer_fence_acquire();
 }
@@ -175,7 +232,7 @@ venet_poll_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf *
 
 	look_ahead(q, p, pkts, &f, nb);
 	for (i = 0; i < f.nb; i++) {
-		rte_memcpy(f.dst_peer[i], rte_pktmbuf_mtod(pkts[i], const void *), f.comp[i]);
+		venet_copy(f.dst_peer[i], rte_pktmbuf_mtod(pkts[i], const uint8_t *), f.comp[i]);
 		bytes += f.comp[i];
 	}
 	if (likely(f.nb != 0)) {
@@ -186,7 +243,7 @@ venet_poll_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf *
 		q->stats.signals += venet_poll_signal(&p->to_north);
 		/* One segment: its `next` is NULL, nobody else has it. */
 		if (likely(f.bulk))
-			rte_mempool_put_bulk(pkts[0]->pool, (void *const *)pkts, f.nb);
+			rte_mempool_put_bulk(f.mp, (void *const *)pkts, f.nb);
 		else
 			rte_pktmbuf_free_bulk(pkts, f.nb);
 	}

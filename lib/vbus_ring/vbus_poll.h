@@ -121,6 +121,15 @@ vbus_poll_comp_phase(const struct vbus_poll *r, uint32_t pos)
 	return ~(pos << r->comp_shift) & VENET_POLL_COMP_PHASE;
 }
 
+/** Entries from @p pos on, at most @p n, that are in one lap and in one piece: one phase for all. */
+VBUS_IOQ_INLINE uint32_t
+vbus_poll_run(const struct vbus_poll *r, uint32_t pos, uint32_t n)
+{
+	const uint32_t left = r->mask + 1 - (pos & r->mask);
+
+	return n < left ? n : left;
+}
+
 /** @param more  0 or VENET_POLL_MORE */
 VBUS_IOQ_INLINE uint64_t
 vbus_poll_desc(uint64_t addr, uint32_t len, uint64_t more)
@@ -140,11 +149,15 @@ vbus_poll_len(uint64_t d)
 	return (uint32_t)(d >> VENET_POLL_LEN_SHIFT) & VENET_POLL_LEN_MAX;
 }
 
-/** Length, and 1 << 14 with MORE: one comparison for both. */
+/**
+ * Length; more than VENET_POLL_LEN_MAX with MORE, or when the entry was not written yet. So one
+ * comparison tells a plain frame from all else.
+ * @param phase  vbus_poll_desc_phase() of its position
+ */
 VBUS_IOQ_INLINE uint32_t
-vbus_poll_len_more(uint64_t d)
+vbus_poll_plain_len(uint64_t d, uint64_t phase)
 {
-	return (uint32_t)(d >> VENET_POLL_LEN_SHIFT) & (2 * VENET_POLL_LEN_MAX + 1);
+	return (uint32_t)((d ^ phase) >> VENET_POLL_LEN_SHIFT);
 }
 
 /** The next descriptor but @p i, whatever it holds. vbus_peer_fence_acquire() before its frame is read. */
@@ -205,15 +218,20 @@ VBUS_IOQ_INLINE void
 vbus_poll_south_complete(const struct vbus_poll_south *q, const uint32_t *comp, uint32_t n)
 {
 	const struct vbus_poll *r = &q->r;
-	const uint32_t pos = q->cur->inuse_head;
-	uint32_t i;
+	uint32_t pos = q->cur->inuse_head;
+	uint32_t i, run;
 
 	vbus_peer_store32(&q->cur->inuse_head, pos + n);
 	/* Q: frames and requests are there. Partner: the acquire fences of north's bursts. */
 	vbus_peer_fence_release();
-	for (i = 0; i < n; i++)
-		vbus_peer_store_owner32(
-			&r->comp[(pos + i) & r->mask], comp[i] | vbus_poll_comp_phase(r, pos + i));
+	for (; n > 0; n -= run, pos += run, comp += run) {
+		uint32_t *to = &r->comp[pos & r->mask];
+		const uint32_t phase = vbus_poll_comp_phase(r, pos);
+
+		run = vbus_poll_run(r, pos, n);
+		for (i = 0; i < run; i++)
+			vbus_peer_store_owner32(&to[i], comp[i] | phase);
+	}
 }
 
 /* ---- north ------------------------------------------------------------------------------------- */
@@ -240,17 +258,22 @@ VBUS_IOQ_INLINE void
 vbus_poll_north_post(struct vbus_poll_north *q, const uint64_t *d, uint32_t n)
 {
 	const struct vbus_poll *r = &q->r;
-	const uint32_t pos = q->tail;
-	uint32_t i;
+	uint32_t pos = q->tail;
+	uint32_t i, run;
 
 	/* Q: the frames are there. Partner: the acquire fences of south's bursts. In order and in one
 	 * go, so that a line mostly leaves when it is full.
 	 */
 	vbus_peer_fence_release();
-	for (i = 0; i < n; i++)
-		vbus_peer_store_owner64(
-			&r->desc[(pos + i) & r->mask], d[i] | vbus_poll_desc_phase(r, pos + i));
 	q->tail = pos + n;
+	for (; n > 0; n -= run, pos += run, d += run) {
+		uint64_t *to = &r->desc[pos & r->mask];
+		const uint64_t phase = vbus_poll_desc_phase(r, pos);
+
+		run = vbus_poll_run(r, pos, n);
+		for (i = 0; i < run; i++)
+			vbus_peer_store_owner64(&to[i], d[i] | phase);
+	}
 }
 
 /** Transmit: entries from head on that south is done with. A count that cannot be is none. */

@@ -234,7 +234,8 @@ rx_build(struct north_local *l)
 	q->shm = &l->shm[NORTH_SHM_RX];
 	q->addr_off = (uint32_t)rte_vbus_mbuf_addr_offset(l->vdev);
 	q->mbuf_init = rx_mbuf_init(p->port_id);
-	q->refill_at = RTE_MIN(q->nb_desc / 8, NORTH_CHUNK);
+	/* NORTH_DESC_MIN, which ethdev enforces, makes it 8 or more. */
+	q->refill_at = RTE_MAX(RTE_MIN(q->nb_desc / 8, NORTH_CHUNK), 1u);
 	q->csum_app = (p->rx_offloads &
 			      (RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)) != 0;
 	q->lro_app = (p->rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0;

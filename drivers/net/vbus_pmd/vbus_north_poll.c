@@ -14,6 +14,8 @@
 #include <rte_mempool.h>
 #include <rte_prefetch.h>
 
+#include "vbus_poll_meta.h"
+
 #define POLL_PIECES 64u /* most buffers of a frame, section 12.3 */
 #define POLL_AHEAD  4u	/* mbufs that are prefetched */
 
@@ -25,6 +27,7 @@ north_poll_refill(struct north_rxq *q, uint32_t least)
 	uint64_t d[NORTH_CHUNK];
 	uint32_t n, room, want, posted = 0;
 
+	least = RTE_MAX(least, 1u); /* a room of 0 is never worth it */
 	while ((room = vbus_poll_north_room(r)) >= least) {
 		const uint32_t idx = r->tail & r->r.mask;
 		struct rte_mbuf **sw = &q->sw[idx];
@@ -112,13 +115,7 @@ chain(struct north_rxq *q, const uint32_t *comp, uint32_t n)
 static bool
 requests(struct north_rxq *q, struct rte_mbuf *m, uint64_t meta)
 {
-	const struct vbus_offload o = {
-		.csum_start = (uint16_t)(meta >> VENET_POLL_META_CSUM_START_SHIFT),
-		.gso_size = (uint16_t)(meta >> VENET_POLL_META_GSO_SIZE_SHIFT),
-		.csum_offset = (uint8_t)(meta >> VENET_POLL_META_CSUM_OFFSET_SHIFT),
-		.flags = (meta >> VENET_POLL_META_FLAGS_SHIFT) & 7,
-		.gso_type = (meta >> VENET_POLL_META_GSO_TYPE_SHIFT) & 3,
-	};
+	const struct vbus_offload o = vbus_poll_meta_unpack(meta);
 
 	if (unlikely(m->pkt_len > q->frame_max && (o.flags & VENET_SG_FLAG_GSO) == 0)) {
 		q->stats.drop_mtu++;
@@ -177,38 +174,42 @@ uint16_t
 north_rx_poll(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb)
 {
 	struct vbus_poll_north *r = &q->poll;
-	const uint32_t mask = r->r.mask, tail = r->tail;
+	const uint32_t mask = r->r.mask;
 	const uint32_t span = q->plain_max - NORTH_FRAME_MIN;
 	uint64_t bytes = 0;
-	uint32_t pos = r->head;
 	uint16_t done = 0;
 
-	while (done < nb && pos != tail) {
-		const uint32_t c = vbus_poll_load_comp(&r->r, pos);
-		const uint32_t len = c & ~VENET_POLL_COMP_PHASE; /* and flags: too long then */
-		struct rte_mbuf *m;
+	while (done < nb) {
+		const uint32_t pos = r->head, idx = pos & mask;
+		const uint32_t phase = vbus_poll_comp_phase(&r->r, pos);
+		const uint32_t *comp = &r->r.comp[idx];
+		struct rte_mbuf *m, **sw = &q->sw[idx], **to = &pkts[done];
+		uint32_t n = RTE_MIN((uint32_t)(nb - done), vbus_poll_north_used(r));
+		uint32_t i;
 
-		if (unlikely(!vbus_poll_comp_is_ready(&r->r, c, pos)))
-			break;
-		rte_prefetch0(q->sw[(pos + POLL_AHEAD) & mask]);
-		m = q->sw[pos & mask];
-		if (unlikely(len - NORTH_FRAME_MIN > span)) {
-			r->head = pos;
-			if (any_frame(q, &m) == 0)
+		n = vbus_poll_run(&r->r, pos, n);
+		for (i = 0; i < n; i++) {
+			/* Phase and flags make it too long. */
+			const uint32_t len = vbus_peer_load_owner32(&comp[i]) ^ phase;
+
+			if (unlikely(len - NORTH_FRAME_MIN > span))
 				break;
-			pos = r->head;
-			if (m == NULL)
-				continue;
+			rte_prefetch0(q->sw[(idx + i + POLL_AHEAD) & mask]);
+			north_rx_fill(q, sw[i], len);
+			bytes += len;
+			to[i] = sw[i];
+		}
+		r->head = pos + i;
+		done = (uint16_t)(done + i);
+		if (i == n && n > 0)
+			continue; /* the rest is in the next lap */
+		if (likely(!vbus_poll_north_is_ready(r, 0)) || any_frame(q, &m) == 0)
+			break;
+		if (m != NULL) {
 			bytes += m->pkt_len;
 			pkts[done++] = m;
-			continue;
 		}
-		north_rx_fill(q, m, len);
-		bytes += len;
-		pkts[done++] = m;
-		pos++;
 	}
-	r->head = pos;
 	/* Q: before the application reads the frames. Partner: as in any_frame(). */
 	vbus_peer_fence_acquire();
 	if (vbus_poll_north_room(r) >= q->refill_at && north_poll_refill(q, q->refill_at) > 0)

@@ -16,6 +16,8 @@
 #include <rte_mempool.h>
 #include <rte_prefetch.h>
 
+#include "vbus_poll_meta.h"
+
 /* ---- reaping --------------------------------------------------------------------------------------- */
 
 /* Free the n (<= a chunk) finished entries from idx on, without the ring's end in between. */
@@ -81,11 +83,15 @@ entries_for(const struct rte_mbuf *m)
 static uint64_t
 requests(const struct venet_sg *sg)
 {
-	return (uint64_t)sg->csum.start << VENET_POLL_META_CSUM_START_SHIFT |
-	       (uint64_t)sg->gso.size << VENET_POLL_META_GSO_SIZE_SHIFT |
-	       (uint64_t)(sg->csum.offset & 0xff) << VENET_POLL_META_CSUM_OFFSET_SHIFT |
-	       (uint64_t)(sg->flags & 7) << VENET_POLL_META_FLAGS_SHIFT |
-	       (uint64_t)(sg->gso.type & 3) << VENET_POLL_META_GSO_TYPE_SHIFT;
+	const struct vbus_offload o = {
+		.csum_start = sg->csum.start,
+		.csum_offset = sg->csum.offset,
+		.gso_size = sg->gso.size,
+		.gso_type = (uint8_t)sg->gso.type,
+		.flags = sg->flags,
+	};
+
+	return vbus_poll_meta_pack(&o);
 }
 
 /* The frame in a local sg descriptor as entries. @return how many; there is room */
@@ -174,21 +180,22 @@ put_straight(struct north_txq *q, struct rte_mbuf **pkts, uint32_t nb, uint64_t 
 {
 	struct vbus_poll_north *r = &q->poll;
 	const uint32_t pos = r->tail, mask = r->r.mask;
-	uint64_t d[NORTH_CHUNK];
+	uint64_t d[NORTH_CHUNK], sum = 0;
 	uint32_t i;
 
 	nb = RTE_MIN(nb, NORTH_CHUNK);
 	for (i = 0; i < nb; i++) {
 		const struct rte_mbuf *m = pkts[i];
+		const uint32_t len = m->data_len;
 
-		if (unlikely(!north_tx_is_straight(q, m) || m->data_len > VENET_POLL_LEN_MAX))
+		if (unlikely(!north_tx_is_straight(q, m) || len > VENET_POLL_LEN_MAX))
 			break;
 		q->sw[(pos + i) & mask] = (uintptr_t)m;
-		d[i] = vbus_poll_desc(
-			north_mbuf_addr(m, q->addr_off) + m->data_off, m->data_len, 0);
-		*bytes += m->data_len;
+		d[i] = vbus_poll_desc(north_mbuf_addr(m, q->addr_off) + m->data_off, len, 0);
+		sum += len;
 	}
 	vbus_poll_north_post(r, d, i);
+	*bytes += sum;
 	return i;
 }
 

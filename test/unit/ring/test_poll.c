@@ -96,7 +96,7 @@ see(const struct ring *r, uint32_t seq, uint32_t there)
 {
 	const struct vbus_poll *p = &r->s.r;
 	uint32_t pos = r->cur->inuse_head;
-	uint32_t i;
+	uint32_t i, len;
 
 	TEST_CHECK(vbus_poll_south_count(&r->s, p->mask + 1) == there);
 	TEST_CHECK(vbus_poll_south_is_ready(&r->s, 0) == (there > 0));
@@ -106,7 +106,16 @@ see(const struct ring *r, uint32_t seq, uint32_t there)
 		TEST_CHECK(vbus_poll_addr(d) == addr_of(seq + i));
 		TEST_CHECK(vbus_poll_len(d) == len_of(seq + i));
 		TEST_CHECK(((d & VENET_POLL_MORE) != 0) == ((seq + i) % 5 == 0));
-		TEST_CHECK((vbus_poll_len_more(d) > VENET_POLL_LEN_MAX) == ((seq + i) % 5 == 0));
+		/* One word that says plain, goes on, or not there. */
+		len = vbus_poll_plain_len(d, vbus_poll_desc_phase(p, pos + i));
+		if ((seq + i) % 5 == 0)
+			TEST_CHECK(len == (len_of(seq + i) | (VENET_POLL_LEN_MAX + 1)));
+		else
+			TEST_CHECK(len == len_of(seq + i));
+		len = vbus_poll_plain_len(d, ~vbus_poll_desc_phase(p, pos + i) & VENET_POLL_PHASE);
+		TEST_CHECK(len > 2 * VENET_POLL_LEN_MAX + 1);
+		TEST_CHECK(vbus_poll_run(p, pos + i, UINT32_MAX) ==
+			   p->mask + 1 - (pos + i) % (p->mask + 1));
 	}
 }
 
