@@ -29,6 +29,8 @@
 
 #include <valgrind/callgrind.h>
 
+#include "bench_port.h"
+
 #define MBUFS 8192
 #define RING  1024
 #define BURST 32
@@ -42,26 +44,6 @@ enum side {
 };
 
 static struct rte_mempool *pool;
-
-static int
-port_open(uint16_t port)
-{
-	struct rte_eth_conf conf = {0};
-	struct rte_eth_dev_info info;
-	int ret;
-
-	ret = rte_eth_dev_info_get(port, &info);
-	if (ret != 0)
-		return ret;
-	/* As testpmd has it. */
-	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
-	ret = rte_eth_dev_configure(port, 1, 1, &conf);
-	if (ret == 0)
-		ret = rte_eth_rx_queue_setup(port, 0, RING, SOCKET_ID_ANY, NULL, pool);
-	if (ret == 0)
-		ret = rte_eth_tx_queue_setup(port, 0, RING, SOCKET_ID_ANY, NULL);
-	return ret == 0 ? rte_eth_dev_start(port) : ret;
-}
 
 static bool
 links_wait(uint16_t back, uint16_t front)
@@ -206,13 +188,13 @@ main(int argc, char **argv)
 	pool = rte_pktmbuf_pool_create(
 		"lockstep", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (argc < 4 || pool == NULL || rte_eth_dev_get_port_by_name(argv[3], &back) != 0 ||
-		port_open(back) != 0)
+		bench_port_open(back, RING, pool) != 0)
 		return EXIT_FAILURE;
 	if (argc == 6 && rte_eal_hotplug_add("vdev", argv[4], argv[5]) != 0)
 		return EXIT_FAILURE;
 	front = port_other(back);
-	if (front == RTE_MAX_ETHPORTS || port_open(front) != 0 || !links_wait(back, front) ||
-		!meet(front, back) || !meet(back, front)) {
+	if (front == RTE_MAX_ETHPORTS || bench_port_open(front, RING, pool) != 0 ||
+		!links_wait(back, front) || !meet(front, back) || !meet(back, front)) {
 		fprintf(stderr, "lockstep: the ports do not come up\n");
 		return EXIT_FAILURE;
 	}

@@ -38,40 +38,21 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
-#define MBUFS	   8192
-#define RING	   1024
-#define BURST	   32
-#define IN_LOOP	   512
-#define SLOTS	   (1u << 18) /* of the histogram */
-#define SLOT_SHIFT 1	      /* cycles of one: 2 */
-#define LOST_MS	   5000	      /* the other side may be without a CPU */
-#define WARM_MS	   20
+#include "bench_port.h"
+#include "bench_trips.h"
+
+#define MBUFS	8192
+#define RING	1024
+#define BURST	32
+#define IN_LOOP 512
+#define LOST_MS 5000 /* the other side may be without a CPU */
+#define WARM_MS 20
 
 static struct rte_mempool *pool;
-static uint32_t histogram[SLOTS];
+static struct bench_trips trips;
 static _Atomic bool stop;
 static _Atomic uint64_t received; /* written by the other lcore */
 static bool two_ports;
-
-static int
-port_open(uint16_t port)
-{
-	struct rte_eth_conf conf = {0};
-	struct rte_eth_dev_info info;
-	int ret;
-
-	ret = rte_eth_dev_info_get(port, &info);
-	if (ret != 0)
-		return ret;
-	/* As testpmd has it. */
-	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
-	ret = rte_eth_dev_configure(port, 1, 1, &conf);
-	if (ret == 0)
-		ret = rte_eth_rx_queue_setup(port, 0, RING, SOCKET_ID_ANY, NULL, pool);
-	if (ret == 0)
-		ret = rte_eth_tx_queue_setup(port, 0, RING, SOCKET_ID_ANY, NULL);
-	return ret == 0 ? rte_eth_dev_start(port) : ret;
-}
 
 static int
 link_wait(uint16_t port)
@@ -103,7 +84,7 @@ rings_open(void)
 	for (i = 0; i < 2; i++) {
 		port = rte_eth_from_rings(
 			i == 0 ? "a" : "b", &r[1 - i], 1, &r[i], 1, rte_socket_id());
-		if (port != i || port_open((uint16_t)port) != 0)
+		if (port != i || bench_port_open((uint16_t)port, RING, pool) != 0)
 			return -1;
 	}
 	return 0;
@@ -231,28 +212,14 @@ once(struct rte_mbuf **m, uint64_t limit)
 	return 0;
 }
 
-static uint64_t
-quantile(uint64_t total, uint64_t per_mille)
-{
-	uint64_t seen = 0, rank = (total * per_mille + 999) / 1000;
-	unsigned int i;
-
-	for (i = 0; i < SLOTS; i++) {
-		seen += histogram[i];
-		if (seen >= rank)
-			break;
-	}
-	return ((uint64_t)i << SLOT_SHIFT) * 1000000000u / rte_get_tsc_hz();
-}
-
 static void
 round_trips(unsigned int ms, unsigned int size)
 {
-	uint64_t hz = rte_get_tsc_hz(), total = 0, lost = 0, longest = 0, cycles, slot;
+	uint64_t hz = rte_get_tsc_hz(), lost = 0, cycles;
 	uint64_t warm = rte_rdtsc() + WARM_MS * hz / 1000, end = warm + ms * hz / 1000;
 	struct rte_mbuf *m = NULL;
 
-	memset(histogram, 0, sizeof(histogram));
+	memset(&trips, 0, sizeof(trips));
 	if (two_ports)
 		other_start(other_forward);
 	while (rte_rdtsc() < end) {
@@ -263,20 +230,17 @@ round_trips(unsigned int ms, unsigned int size)
 			lost++;
 			continue;
 		}
-		if (rte_rdtsc() < warm)
-			continue;
-		slot = cycles >> SLOT_SHIFT;
-		histogram[slot < SLOTS ? slot : SLOTS - 1]++;
-		longest = cycles > longest ? cycles : longest;
-		total++;
+		if (rte_rdtsc() >= warm)
+			bench_trip_add(&trips, cycles);
 	}
 	rte_pktmbuf_free(m);
 	if (two_ports)
 		other_stop();
-	printf("rtt %llu %llu %llu %llu %llu %llu\n", (unsigned long long)total,
-		(unsigned long long)lost, (unsigned long long)quantile(total, 500),
-		(unsigned long long)quantile(total, 990), (unsigned long long)quantile(total, 999),
-		(unsigned long long)(longest * 1000000000u / hz));
+	printf("rtt %llu %llu %llu %llu %llu %llu\n", (unsigned long long)trips.nb,
+		(unsigned long long)lost, (unsigned long long)bench_trips_ns(&trips, 500),
+		(unsigned long long)bench_trips_ns(&trips, 990),
+		(unsigned long long)bench_trips_ns(&trips, 999),
+		(unsigned long long)(trips.longest * 1000000000u / hz));
 }
 
 /* One burst into the ring, as far as there is room. */
@@ -354,7 +318,7 @@ main(int argc, char **argv)
 		"rtt", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (pool == NULL)
 		return EXIT_FAILURE;
-	ret = two_ports ? rings_open() : port_open(0);
+	ret = two_ports ? rings_open() : bench_port_open(0, RING, pool);
 	printf("configured\n");
 	fflush(stdout);
 	if (ret != 0 || link_wait(0) != 0) {

@@ -37,6 +37,7 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 
+#include "bench_trips.h"
 #include "scale_north.h"
 #include "vbus_bridge.h"
 #include "vbus_core.h"
@@ -44,18 +45,16 @@
 #include "vbus_mark.h"
 #include "vbus_venet.h"
 
-#define ACTIVE	   8u
-#define FRAME	   64u
-#define WARM_MS	   30
-#define SLOTS	   (1u << 18)
-#define SLOT_SHIFT 1
-#define LOST_MS	   5000 /* the other side may be without a CPU */
+#define ACTIVE	8u
+#define FRAME	64u
+#define WARM_MS 30
+#define LOST_MS 5000 /* the other side may be without a CPU */
 
 static struct rte_mempool *pool;
 static struct vbus_mark mark;
 static struct vbus_venet *few[ACTIVE], *all[NORTH_MAX];
 static unsigned int nb_all;
-static uint32_t histogram[SLOTS];
+static struct bench_trips seen_trips;
 static _Atomic bool stop;
 static _Atomic uint64_t received;
 
@@ -220,28 +219,14 @@ once(struct north *n)
 	return 0;
 }
 
-static uint64_t
-quantile(uint64_t total, uint64_t per_mille)
-{
-	uint64_t seen = 0, rank = (total * per_mille + 999) / 1000;
-	unsigned int i;
-
-	for (i = 0; i < SLOTS; i++) {
-		seen += histogram[i];
-		if (seen >= rank)
-			break;
-	}
-	return ((uint64_t)i << SLOT_SHIFT) * 1000000000u / rte_get_tsc_hz();
-}
-
 /* For task.cycles, or until task.until devices are up. @return 0; 1: a frame was lost */
 static int
 north_trips(void *arg)
 {
-	uint64_t end = rte_rdtsc() + task.cycles, total = 0, longest = 0, cycles, slot;
+	uint64_t end = rte_rdtsc() + task.cycles, cycles;
 
 	(void)arg;
-	memset(histogram, 0, sizeof(histogram));
+	memset(&seen_trips, 0, sizeof(seen_trips));
 	while (rte_rdtsc() < end) {
 		if (task.until != 0 &&
 			atomic_load_explicit(&north_nb_up, memory_order_relaxed) >= task.until)
@@ -249,14 +234,12 @@ north_trips(void *arg)
 		cycles = once(task.north[0]);
 		if (cycles == 0)
 			return 1;
-		slot = cycles >> SLOT_SHIFT;
-		histogram[slot < SLOTS ? slot : SLOTS - 1]++;
-		longest = cycles > longest ? cycles : longest;
-		total++;
+		bench_trip_add(&seen_trips, cycles);
 	}
-	printf("rtt %llu %llu %llu %llu", (unsigned long long)total,
-		(unsigned long long)quantile(total, 500), (unsigned long long)quantile(total, 999),
-		(unsigned long long)(longest * 1000000000u / rte_get_tsc_hz()));
+	printf("rtt %llu %llu %llu %llu", (unsigned long long)seen_trips.nb,
+		(unsigned long long)bench_trips_ns(&seen_trips, 500),
+		(unsigned long long)bench_trips_ns(&seen_trips, 999),
+		(unsigned long long)(seen_trips.longest * 1000000000u / rte_get_tsc_hz()));
 	return 0;
 }
 

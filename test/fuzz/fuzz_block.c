@@ -234,14 +234,8 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_in in;
-
-	fuzz_begin(&in, data, size);
 	capacity_max = CAPACITY;
-	link_begin(&in);
-	while (in_more(&in))
-		step(&in);
-	link_end();
+	link_run(data, size, step);
 	/* North is gone: all that is under way completes into nothing. */
 	FUZZ_CHECK(!vbus_block_up(disk));
 	while (nb_underway != 0)

@@ -181,23 +181,23 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+static void
+step(struct fuzz_in *in)
+{
+	if (*in->at >= 0xf8) {
+		in->at++;
+		plug(in);
+	} else {
+		link_any(in);
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_in in;
 	uint32_t i;
 
-	fuzz_begin(&in, data, size);
-	link_begin(&in);
-	while (in_more(&in)) {
-		if (*in.at >= 0xf8) {
-			in.at++;
-			plug(&in);
-		} else {
-			link_any(&in);
-		}
-	}
-	link_end();
+	link_run(data, size, step);
 	lk.dev = devices[0];
 	if (lk.dev->bus == NULL)
 		FUZZ_CHECK(vbus_device_attach(lk.dev, lk.bus) == 0);

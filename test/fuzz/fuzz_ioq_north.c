@@ -137,14 +137,6 @@ receive(struct fuzz_in *in, struct model *m, uint32_t n)
 }
 
 int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
-int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint64_t cookies[COUNT_MAX];

@@ -153,14 +153,6 @@ make(struct fuzz_in *in, uint64_t *len)
 }
 
 int
-LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
-int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct vbus_ioq_south q = {0};

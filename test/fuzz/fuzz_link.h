@@ -65,6 +65,7 @@ struct link {
 	struct link_ring ring[LINK_RINGS];
 	uint32_t nb_rings;
 	struct link_ring evq;
+	int main_fd, next_fd, rom_fd;
 	bool remap; /* the map has to be made anew */
 	/** Bring the device up: open it, share blocks, start. */
 	void (*setup)(struct fuzz_in *in);
@@ -73,13 +74,15 @@ extern struct link lk;
 
 /** Once. @p setup may be NULL. The device is on the bus from then on. */
 void link_init(struct vbus_device *dev, void (*setup)(struct fuzz_in *in));
-/** An input begins: session, memory, NEGOTIATE, QREG, setup(). */
-void link_begin(struct fuzz_in *in);
-/** It ends: everything is closed. */
-void link_end(void);
+/** An input: session, memory, NEGOTIATE, QREG, setup(); step() until it has ended; everything is closed. */
+void link_run(const uint8_t *data, size_t size, void (*step)(struct fuzz_in *in));
 /** NEGOTIATE, QREG, setup() again. */
 void link_restart(struct fuzz_in *in);
 
+/** The regions, as they are in the beginning. */
+void link_map(void);
+/** fuzz_race.h looks where the memory is mapped now. */
+void link_race_range(void);
 uint64_t link_addr(uint32_t off);
 /** @return offset of @p len bytes, 0: no room (which is legal, if odd) */
 uint32_t link_alloc(uint32_t len);
@@ -88,6 +91,8 @@ int32_t link_devcall(uint32_t vector, void *args, uint32_t len);
 int32_t link_open(uint32_t version);
 int32_t link_func(uint32_t func, void *data, uint32_t len);
 int32_t link_shm(uint32_t id, uint32_t off, uint32_t len, uint32_t signal);
+/** Remember a result of DEVSHM. @return it */
+int32_t link_keep_shm(int32_t ret);
 /** A ring, formatted and shared under @p id. @return NULL: no room */
 struct link_ring *link_ring(uint32_t id, uint32_t count, uint8_t valid);
 /** North injects, and writes the port where south wants that. */

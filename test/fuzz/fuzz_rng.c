@@ -35,23 +35,22 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	return lk.dev == NULL;
 }
 
+static void
+step(struct fuzz_in *in)
+{
+	uint8_t op = in_8(in);
+
+	if (op < 0xc0)
+		link_any(in);
+	else if (op < 0xe0 && lk.nb_rings != 0)
+		link_kick(&lk.ring[0]);
+	else
+		(void)link_func(op & 3, NULL, 0);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_in in;
-
-	fuzz_begin(&in, data, size);
-	link_begin(&in);
-	while (in_more(&in)) {
-		uint8_t op = in_8(&in);
-
-		if (op < 0xc0)
-			link_any(&in);
-		else if (op < 0xe0 && lk.nb_rings != 0)
-			link_kick(&lk.ring[0]);
-		else
-			(void)link_func(op & 3, NULL, 0);
-	}
-	link_end();
+	link_run(data, size, step);
 	return 0;
 }

@@ -137,13 +137,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_in in;
-
-	fuzz_begin(&in, data, size);
-	link_begin(&in);
-	while (in_more(&in))
-		step(&in);
-	link_end();
+	link_run(data, size, step);
 	FUZZ_CHECK(!vbus_serial_up(port));
 	return 0;
 }

@@ -562,13 +562,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_in in;
-
-	fuzz_begin(&in, data, size);
-	link_begin(&in);
-	while (in_more(&in))
-		step(&in);
-	link_end();
+	link_run(data, size, step);
 	memset(&north, 0, sizeof(north));
 	FUZZ_CHECK(!vbus_venet_link(venet));
 	vbus_venet_set_ready(venet, true);

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <CUnit/Basic.h>
-
+#include "../core/cu_run.h"
 #include "bridge_internal.h"
 #include "vbus_ioq_north.h"
 
@@ -171,20 +170,12 @@ test_hostile(void)
 int
 main(void)
 {
-	CU_TestInfo tests[] = {
+	const struct cu_test tests[] = {
 		{"transmit ring", test_consume},
 		{"receive ring", test_produce},
 		{"hostile positions", test_hostile},
-		CU_TEST_INFO_NULL,
+		{NULL, NULL},
 	};
-	CU_SuiteInfo suites[] = {{"adopt", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
-	unsigned int failed;
 
-	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-		return CU_get_error();
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures();
-	CU_cleanup_registry();
-	return failed != 0;
+	return cu_run("adopt", tests, NULL, NULL);
 }

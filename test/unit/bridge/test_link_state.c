@@ -14,8 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CUnit/Basic.h>
-
+#include "../core/cu_run.h"
 #include "link_state.h"
 
 static void
@@ -212,22 +211,14 @@ test_idle(void)
 int
 main(void)
 {
-	CU_TestInfo tests[] = {
+	const struct cu_test tests[] = {
 		{"create and attach", test_create_attach},
 		{"refused files", test_refused},
 		{"sparse", test_sparse},
 		{"regions", test_regions},
 		{"a link that nobody serves", test_idle},
-		CU_TEST_INFO_NULL,
+		{NULL, NULL},
 	};
-	CU_SuiteInfo suites[] = {{"link_state", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
-	unsigned int failed;
 
-	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-		return CU_get_error();
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures();
-	CU_cleanup_registry();
-	return failed != 0;
+	return cu_run("link_state", tests, NULL, NULL);
 }

@@ -18,22 +18,6 @@
 #define ROUNDS	  200000u
 #define LINE_SIZE 2048u
 
-/* No file of this machine is at stake. */
-bool
-dp_rpc_file_check(const char *key, const char *path, struct dp_rpc_error *e)
-{
-	if (path[0] == '/')
-		return true;
-	dp_rpc_bad(e, key, "is not absolute");
-	return false;
-}
-
-json_t *
-dp_rpc_config_save(const json_t *params, struct dp_rpc_error *e)
-{
-	return dp_rpc_file_check("file", dp_rpc_str(params, "file"), e) ? json_object() : NULL;
-}
-
 static uint64_t state;
 
 static uint32_t
