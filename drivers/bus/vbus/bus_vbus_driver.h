@@ -33,8 +33,12 @@ struct rte_vbus_link;
 
 #define RTE_VBUS_TIMEOUT_MS 1000
 #define RTE_VBUS_DROP_MS    3000
-#define RTE_VBUS_TYPE_SIZE  128
-#define RTE_VBUS_NAME_SIZE  64
+/** A probe() that failed for what may pass (-ETIMEDOUT, -EBUSY, -EAGAIN, -ENOMEM) is tried again, first
+ * after so long, then after twice as long each time, up to 64 times.
+ */
+#define RTE_VBUS_RETRY_MS  100
+#define RTE_VBUS_TYPE_SIZE 128
+#define RTE_VBUS_NAME_SIZE 64
 
 /** A device on a link. Its EAL name is "vbus:LINK.DEV". */
 struct rte_vbus_device {

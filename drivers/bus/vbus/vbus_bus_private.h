@@ -131,19 +131,21 @@ struct vbus_dev {
 	struct rte_vbus_device pub; /* first: what drivers see */
 	struct vbus_node node;
 	TAILQ_ENTRY(vbus_dev) dirty_next;
-	uint32_t session; /* of the link, while announced; 0: not */
-	uint32_t applied; /* session that the driver knows; 0: it was told lost */
-	bool dirty;	  /* in the link's list of devices to look at */
-	bool busy;	  /* a thread runs driver callbacks for it */
-	bool idle;	  /* !busy, for vbus_ctl_wait() */
-	bool dropped;	  /* DEVDROP came (or it did not come back): no way back */
-	bool told;	  /* driver->dropped was called */
-	bool force;	  /* the application had its time: remove now */
-	bool detached;	  /* by the application: unbound until it attaches it again */
-	bool blocked;	  /* by -b, or by an -a of other devices of the link */
-	bool failed;	  /* probe failed in this session */
-	bool removed;	  /* out of all lists */
+	uint32_t session;   /* of the link, while announced; 0: not */
+	uint32_t applied;   /* session that the driver knows; 0: it was told lost */
+	bool dirty;	    /* in the link's list of devices to look at */
+	bool busy;	    /* a thread runs driver callbacks for it */
+	bool idle;	    /* !busy, for vbus_ctl_wait() */
+	bool dropped;	    /* DEVDROP came (or it did not come back): no way back */
+	bool told;	    /* driver->dropped was called */
+	bool force;	    /* the application had its time: remove now */
+	bool detached;	    /* by the application: unbound until it attaches it again */
+	bool blocked;	    /* by -b, or by an -a of other devices of the link */
+	bool failed;	    /* probe failed in this session */
+	bool removed;	    /* out of all lists */
+	uint8_t nb_retries; /* probes in a row that failed for what passes */
 	struct vbus_ctl_timer drop_timer;
+	struct vbus_ctl_timer retry_timer; /* the next of them */
 	LIST_HEAD(, vbus_zone) zones;
 	struct rte_devargs *own_devargs; /* a copy of those given at start, or NULL */
 };

@@ -21,10 +21,12 @@
 #include "vbus_bus_private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_common.h>
 #include <rte_devargs.h>
 #include <rte_errno.h>
 #include <rte_memory.h>
@@ -107,6 +109,15 @@ drop_timeout(struct vbus_ctl_timer *t)
 	device_mark(d);
 }
 
+static void
+retry_timeout(struct vbus_ctl_timer *t)
+{
+	struct vbus_dev *d = container_of(t, struct vbus_dev, retry_timer);
+
+	d->failed = false;
+	device_mark(d);
+}
+
 static struct vbus_dev *
 device_new(struct rte_vbus_link *link, const char *name, const char *type)
 {
@@ -135,6 +146,7 @@ device_new(struct rte_vbus_link *link, const char *name, const char *type)
 	d->pub.device.devargs = d->own_devargs;
 	d->blocked = !vbus_filter_allows(link->name, name);
 	d->drop_timer.fn = drop_timeout;
+	d->retry_timer.fn = retry_timeout;
 	d->idle = true;
 	LIST_INIT(&d->zones);
 	TAILQ_INSERT_TAIL(&link->devices, &d->pub, next);
@@ -153,6 +165,7 @@ device_delete(struct vbus_dev *d)
 	struct rte_vbus_device *dev;
 
 	vbus_ctl_timer_cancel(&d->drop_timer);
+	vbus_ctl_timer_cancel(&d->retry_timer);
 	vbus_shm_forget(link, &d->pub);
 	vbus_zone_leave(d);
 	if (d->dirty)
@@ -382,6 +395,24 @@ device_next_step(const struct vbus_dev *d)
 	return STEP_PROBE;
 }
 
+/* A peer that is slow or short of something now is not one that refuses: the device would stay
+ * without its driver for as long as the link lasts.
+ */
+static void
+device_probe_failed(struct vbus_dev *d, int err)
+{
+	uint64_t ms = RTE_VBUS_RETRY_MS << RTE_MIN(d->nb_retries, 6);
+
+	d->applied = 0;
+	d->failed = d->session != 0; /* else the peer's loss may be the reason */
+	d->pub.link->stats.nb_unbound++;
+	if (!d->failed || (err != -ETIMEDOUT && err != -EBUSY && err != -EAGAIN && err != -ENOMEM))
+		return;
+	d->nb_retries += d->nb_retries < UINT8_MAX;
+	BUS_LOG(NOTICE, "%s: again in %" PRIu64 " ms", d->pub.full_name, ms);
+	vbus_ctl_timer_arm(&d->retry_timer, ms * VBUS_NS_PER_MS);
+}
+
 /* Control lock held on entry and return, released meanwhile. */
 static void
 device_step(struct vbus_dev *d, enum device_step step)
@@ -404,11 +435,10 @@ device_step(struct vbus_dev *d, enum device_step step)
 		device_tell(d, dev->driver->dropped);
 	else if (step == STEP_REMOVE)
 		ret = device_remove(d);
-	if (step == STEP_PROBE && ret != 0) {
-		d->applied = 0;
-		d->failed = d->session != 0; /* else the peer's loss may be the reason */
-		d->pub.link->stats.nb_unbound++;
-	}
+	if (step == STEP_PROBE && ret != 0)
+		device_probe_failed(d, ret);
+	else if (step == STEP_PROBE)
+		d->nb_retries = 0;
 	if ((step == STEP_REMOVE && ret != 0) || step == STEP_DROPPED) {
 		d->force = false; /* later, again */
 		vbus_ctl_timer_arm(&d->drop_timer, RTE_VBUS_DROP_MS * VBUS_NS_PER_MS);
@@ -500,8 +530,10 @@ vbus_dev_plug(struct vbus_dev *d)
 		ret = -ENODEV;
 		goto out;
 	}
-	if (d->pub.driver == NULL)
+	if (d->pub.driver == NULL) {
+		vbus_ctl_timer_cancel(&d->retry_timer); /* the caller knows, and decides */
 		ret = d->pub.present ? -EIO : -ENODEV;
+	}
 	device_release(d);
 out:
 	vbus_ctl_unlock();

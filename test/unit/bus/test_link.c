@@ -282,6 +282,35 @@ test_detach(void)
 	na = rig_find("vbus:t.a");
 }
 
+/* What passes is tried again, what was refused is not. */
+static void
+test_probe_again(void)
+{
+	struct rig_south *s;
+
+	rig_north_counts.probe = 0;
+	rig_probe_result = -ETIMEDOUT;
+	s = rig_device(bus, "again");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	CU_ASSERT_TRUE(rig_wait(&rig_north_counts.probe, 3));
+	rig_probe_result = 0;
+	CU_ASSERT_TRUE(rig_wait_bound("vbus:t.again", true));
+	CU_ASSERT_TRUE(rig_north_counts.probe >= 3);
+	rig_device_drop(s);
+	CU_ASSERT_TRUE(rig_wait_gone("vbus:t.again"));
+
+	rig_north_counts.probe = 0;
+	rig_probe_result = -EINVAL;
+	s = rig_device(bus, "never");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	CU_ASSERT_TRUE(rig_wait(&rig_north_counts.probe, 1));
+	rig_sleep_ms(3 * RTE_VBUS_RETRY_MS);
+	CU_ASSERT_EQUAL(rig_north_counts.probe, 1);
+	rig_probe_result = 0;
+	rig_device_drop(s);
+	CU_ASSERT_TRUE(rig_wait_gone("vbus:t.never"));
+}
+
 static void
 test_lost_and_back(void)
 {
@@ -481,6 +510,7 @@ main(void)
 		{"devices come and go", test_add_and_drop},
 		{"dropped, and taken away", test_dropped},
 		{"detach and attach", test_detach},
+		{"a probe that fails", test_probe_again},
 		{"peer lost and back", test_lost_and_back},
 		{"callback that attaches", test_callback_attaches},
 		{"peer comes later", test_peer_comes_later},
