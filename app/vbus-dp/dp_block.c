@@ -33,6 +33,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <rte_common.h>
+
 #include "dp_io.h"
 #include "dp_log.h"
 #include "vbus_block.h"
@@ -243,13 +245,26 @@ begin(struct dp_block *b, uint32_t i)
 
 /* ---- rounds ------------------------------------------------------------------------------------ */
 
+/** Requests that are with the disk, as far as we know. */
+static uint32_t
+nb_busy(const struct dp_block *b)
+{
+	return b->nb_flying - io_uring_sq_ready(&b->ring) - io_uring_cq_ready(&b->ring);
+}
+
+/**
+ * A disk often reports many completions at once and then has nothing to do until it gets the first of the
+ * requests that follow them. So there is one in a round while it has nothing to do, and what north makes of the
+ * first goes out before the last is copied.
+ */
 static bool
 reap(struct dp_block *b)
 {
+	uint32_t most = RTE_MAX(nb_busy(b), 1u);
 	struct io_uring_cqe *cqe;
 	bool any = false;
 
-	while (io_uring_peek_cqe(&b->ring, &cqe) == 0) {
+	while (most-- != 0 && io_uring_peek_cqe(&b->ring, &cqe) == 0) {
 		uint32_t i = (uint32_t)io_uring_cqe_get_data64(cqe);
 		int res = cqe->res;
 
@@ -258,6 +273,17 @@ reap(struct dp_block *b)
 		any = true;
 	}
 	return any;
+}
+
+/**
+ * The kernel hands a batch to the disk when it has prepared all of it. A disk with little to do should not wait
+ * for that, one with much does not notice: so no batch is larger than half of what is under way.
+ */
+static void
+submit_batch(struct dp_block *b)
+{
+	if (2 * io_uring_sq_ready(&b->ring) > nb_busy(b))
+		io_uring_submit(&b->ring);
 }
 
 static void
@@ -303,10 +329,13 @@ block_poll(struct dp_io *io, bool tick)
 			break;
 		b->nb_free--;
 		begin(b, i);
+		if (b->fd >= 0)
+			submit_batch(b);
 		busy = true;
 	}
 	if (b->fd >= 0 && io_uring_sq_ready(&b->ring) != 0)
 		io_uring_submit(&b->ring);
+	b->io.waits = b->nb_flying != 0;
 	vbus_block_signal(b->disk);
 	b->broken = vbus_block_broken(b->disk);
 	return busy;

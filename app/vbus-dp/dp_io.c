@@ -9,8 +9,8 @@
  * thread holds for a round; it takes the control lock only in after(), outside of every mark. Who
  * holds the control lock waits for marks, never for list_lock: so nobody waits in a circle.
  *
- * It spins for SPIN_NS after it has done something (a disk answers within that time, and so does
- * north), then asks for wake-ups, looks once more, and sleeps. Who else wants this CPU gets it every
+ * It spins for SPIN_NS after it has done something (north answers within that time), or WAIT_SPIN_NS while
+ * requests are with a disk, then asks for wake-ups, looks once more, and sleeps. Who else wants this CPU gets it every
  * YIELD_NS meanwhile; a yield in each round would cost more than the round.
  */
 
@@ -28,9 +28,10 @@
 
 #include "vbus_ctl.h"
 
-#define SPIN_NS	 200000u
-#define YIELD_NS 10000u
-#define NS_A_MS	 1000000u
+#define SPIN_NS	     200000u
+#define WAIT_SPIN_NS 1000000u
+#define YIELD_NS     10000u
+#define NS_A_MS	     1000000u
 
 static struct {
 	pthread_t thread;
@@ -42,6 +43,7 @@ static struct {
 	atomic_int nb_waiting; /* for list_lock */
 	/* the thread's */
 	uint64_t tick_ns;
+	uint64_t spin_ns;
 } io_thread = {
 	.list_lock = PTHREAD_MUTEX_INITIALIZER,
 	.list = TAILQ_HEAD_INITIALIZER(io_thread.list),
@@ -55,7 +57,7 @@ static bool
 round_of_all(uint64_t now)
 {
 	bool tick = now >= io_thread.tick_ns;
-	bool busy = false;
+	bool busy = false, waits = false;
 	struct dp_io *io;
 
 	if (tick)
@@ -64,8 +66,10 @@ round_of_all(uint64_t now)
 		vbus_mark_enter(&io->mark);
 		busy |= io->ops->poll(io, tick);
 		vbus_mark_leave(&io->mark);
+		waits |= io->waits;
 		io->ops->after(io);
 	}
+	io_thread.spin_ns = waits ? WAIT_SPIN_NS : SPIN_NS;
 	return busy;
 }
 
@@ -138,7 +142,7 @@ run(void *arg)
 			pthread_mutex_unlock(&io_thread.list_lock);
 			continue;
 		}
-		if (now - busy_ns < SPIN_NS) {
+		if (now - busy_ns < io_thread.spin_ns) {
 			pthread_mutex_unlock(&io_thread.list_lock);
 			if (now - yielded_ns >= YIELD_NS) {
 				sched_yield();

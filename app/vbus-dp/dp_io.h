@@ -37,6 +37,7 @@ struct dp_io_ops {
 struct dp_io {
 	const struct dp_io_ops *ops;
 	struct vbus_mark mark;
+	bool waits; /* poll(): something is under way, and what comes of it is worth spinning for */
 	TAILQ_ENTRY(dp_io) next;
 };
 
