@@ -108,6 +108,14 @@ vbus_mark_init(void)
 	return 0;
 }
 
+bool
+vbus_mark_is_global(void)
+{
+	int kind = atomic_load_explicit(&fence_kind, memory_order_acquire);
+
+	return kind == FENCE_EXPEDITED || kind == FENCE_GLOBAL;
+}
+
 void
 vbus_mark_fence(void)
 {

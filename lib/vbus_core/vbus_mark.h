@@ -25,6 +25,7 @@
  */
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vbus_mark {
@@ -52,6 +53,8 @@ vbus_mark_leave(struct vbus_mark *m)
 
 /** Make the process ready for vbus_mark_fence(). Once, slow path. @return 0 or negative errno. */
 int vbus_mark_init(void);
+/** Does the fence reach other processes that called vbus_mark_init(), too? After that. */
+bool vbus_mark_is_global(void);
 /** C1: a full barrier on every CPU that runs a thread of a registered process. Slow path, any thread. */
 void vbus_mark_fence(void);
 /**

@@ -28,6 +28,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import hugepages  # noqa: E402
 import link  # noqa: E402
 import pcap  # noqa: E402
 import testpmd as lab  # noqa: E402
@@ -36,39 +37,10 @@ import vbusdp  # noqa: E402
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are ended
 FRAMES = 300
 MEMORY = 256
-PAGES = '/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages'
 ETHER_TYPE = b'\x88\xb5'
 PLUGIN = os.path.join(lab.PLUGINS, 'librte_net_vbus.so')
 IN, OUT = 'in', 'out'
 KEEP = ['--no-flush-rx', '--rxd=1024', '--txd=1024']
-
-
-def hugepages(megabytes):
-    """Pages for the test, given back at its end."""
-    lab.need_root()
-    try:
-        with open(PAGES, encoding='ascii') as file:
-            before = int(file.read())
-        with open(PAGES, 'w', encoding='ascii') as file:
-            file.write(str(before + megabytes // 2))
-        lab.atexit.register(lambda: open(PAGES, 'w', encoding='ascii').write(str(before)))
-        with open(PAGES, encoding='ascii') as file:
-            enough = int(file.read()) >= before + megabytes // 2
-    except OSError as error:
-        lab.skip(f'no hugepages: {error}')
-    os.makedirs('/dev/hugepages', exist_ok=True)
-    if not os.path.ismount('/dev/hugepages') and \
-            subprocess.run(['mount', '-t', 'hugetlbfs', 'none', '/dev/hugepages'], check=False).returncode != 0:
-        lab.skip('hugetlbfs cannot be mounted')
-    if not enough:
-        lab.skip(f'the machine has no {megabytes} MiB of hugepages to give')
-
-
-def linked_pools(program):
-    """Drivers of mempools that a program is linked to."""
-    path = shutil.which(program)
-    text = subprocess.run(['ldd', path], capture_output=True, text=True, check=False).stdout if path else ''
-    return re.findall(r'librte_mempool_\S+ => (\S+)', text)
 
 
 def make_frames(seed):
@@ -177,7 +149,7 @@ def pmd_ports():
     for pmd, name in names.items():
         pmd.vbus = link.wait_ports(pmd, [name])[name]
         pmd.wait_link(pmd.vbus)
-    preload = [PLUGIN, *linked_pools('dpdk-testpmd')]
+    preload = [PLUGIN, *hugepages.linked_pools('dpdk-testpmd')]
     captures = [Dumpcap(folder, pmd.prefix, name, preload) for pmd, name in names.items()]
     for pmd, come, go in ((south, 'down', 'up'), (north, 'up', 'down')):
         # Attached only now: what a file holds is sent at once.
@@ -252,7 +224,7 @@ def main():
         lab.skip('dpdk-dumpcap is not installed')
     if link.SANITIZED:
         lab.skip('dpdk-dumpcap does not take a sanitized plugin')
-    hugepages(3 * MEMORY)
+    hugepages.need(3 * MEMORY)
     for name in sys.argv[1:] or CASES:
         print(f'-- {name}', flush=True)
         CASES[name]()

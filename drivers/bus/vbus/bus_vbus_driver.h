@@ -166,6 +166,12 @@ size_t rte_vbus_mbuf_addr_offset(const struct rte_vbus_device *dev);
 bool rte_vbus_visible(const struct rte_vbus_device *dev, const void *va, size_t len);
 /** Is the peer there now? Any thread. */
 bool rte_vbus_present(const struct rte_vbus_device *dev);
+/**
+ * In a secondary process: can it poll rings of the device? True when zones and pools are memory that
+ * EAL shares with it, and rte_vbus_signal() has a way to the primary; @p shm is not looked at then.
+ * The other calls of this header are the primary's. Probe only (it may ask the primary).
+ */
+bool rte_vbus_secondary_polls(struct rte_vbus_device *dev);
 
 #pragma GCC visibility pop
 

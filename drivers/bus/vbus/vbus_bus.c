@@ -565,6 +565,7 @@ bus_cleanup(void)
 
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
 		return vbus_secondary_cleanup();
+	vbus_secondary_stop();
 	while ((link = TAILQ_FIRST(&vbus_links)) != NULL) {
 		ret = vbus_link_stop(link);
 		if (ret != 0)

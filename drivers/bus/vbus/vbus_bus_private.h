@@ -144,6 +144,7 @@ struct vbus_dev {
 	bool failed;	    /* probe failed in this session */
 	bool removed;	    /* out of all lists */
 	uint8_t nb_retries; /* probes in a row that failed for what passes */
+	bool eal_memory;    /* in a secondary process: its zones are EAL's memory */
 	struct vbus_ctl_timer drop_timer;
 	struct vbus_ctl_timer retry_timer; /* the next of them */
 	LIST_HEAD(, vbus_zone) zones;
@@ -188,6 +189,10 @@ int vbus_secondary_probe(void);
 int vbus_secondary_plug(struct rte_device *rdev);
 int vbus_secondary_unplug(struct rte_device *rdev);
 int vbus_secondary_cleanup(void);
+/* Primary: no more signals of secondary processes. Lock NOT held. */
+void vbus_secondary_stop(void);
+/* Where a secondary process writes its signals to (see vbus_secondary.c); -1: in the primary. */
+extern int vbus_secondary_kick_fd;
 
 /* ---- allow and block lists (captured at the first scan; ADR-0007) -------------------------- */
 

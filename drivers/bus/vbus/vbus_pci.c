@@ -196,6 +196,15 @@ static struct rte_pci_driver pci_driver = {
 
 VBUS_PMD_EXPORT_NAME(vbus_pci);
 RTE_PMD_REGISTER_PCI_TABLE(vbus_pci, pci_ids);
+/* dpdk-pmdinfo.py looks for this string; DPDK's own generator is not run for us. The ids in decimal:
+ * vendor, device, and any subsystem. */
+_Static_assert(VBUS_PCI_VENDOR_ID == 4570 && VBUS_PCI_DEVICE_ID == 8192, "as the string says");
+extern const char vbus_pci_pmd_info[];
+__attribute__((used))
+const char vbus_pci_pmd_info[] = "PMD_INFO_STRING= {\"name\" : \"vbus_pci\", "
+				 "\"params\" : \"wait=<int>\", "
+				 "\"kmod\" : \"* vfio-pci | uio_pci_generic\", "
+				 "\"pci_ids\" : [[4570, 8192, 65535, 65535]]}";
 RTE_PMD_REGISTER_KMOD_DEP(vbus_pci, "* vfio-pci | uio_pci_generic");
 
 void

@@ -216,10 +216,16 @@ out:
 void
 rte_vbus_signal(const struct rte_vbus_shm *shm)
 {
-	const struct rte_vbus_link *link = shm->dev->link;
+	const struct rte_vbus_link *link;
 	const uint64_t one = 1;
 	int32_t handle;
 
+	if (vbus_secondary_kick_fd >= 0) { /* nothing of the primary's heap is here */
+		if (write(vbus_secondary_kick_fd, &one, sizeof(one)) < 0)
+			return;
+		return;
+	}
+	link = shm->dev->link;
 	/* Relaxed: the number of the descriptor never changes, what it stands for is exchanged
 	 * atomically by dup2(); a kick that comes too late ends in a descriptor that nobody
 	 * reads. */

@@ -23,6 +23,8 @@
  *     vbus_north_poll_tx.c transmit bursts on it
  *     vbus_north_bounce.c  frames that the peer cannot see are copied
  *     vbus_north_stats.c   basic and extended statistics, dump
+ *     vbus_north_regs.c    registers: where the rings stand
+ *     vbus_north_secondary.c  ports in a secondary process
  *
  * Threads. A polling thread per queue and direction; it takes no lock and enters the queue's
  * in-burst mark first (vbus_mark.h). Everything else (application threads in ethdev operations, the
@@ -399,6 +401,14 @@ int north_rx_intr_disable(struct rte_eth_dev *dev, uint16_t qid);
 void north_intr_notify(struct rte_vbus_shm *shm);
 /** A session began: when the application waits, south has to know. Lock held, path published. */
 void north_intr_resume(struct north_rxq *q);
+
+/* ---- secondary processes, registers: ethdev operations ------------------------------------------ */
+
+int north_infos(struct rte_eth_dev *dev, struct rte_eth_dev_info *info);
+int north_is_removed(struct rte_eth_dev *dev);
+/** In a secondary process: the port as it can be used there. @return 0 or negative errno. */
+int north_secondary_attach(struct rte_vbus_device *vdev);
+int north_get_reg(struct rte_eth_dev *dev, struct rte_dev_reg_info *info);
 
 /* ---- bursts ------------------------------------------------------------------------------------ */
 

@@ -10,6 +10,7 @@
  * queue: OFF while anything here changes (ADR-0002).
  */
 #include "vbus_north.h"
+#include "vbus_pmd_trace.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -332,6 +333,7 @@ north_ctrl_up(struct north_local *l)
 	if (ret == 0)
 		ret = rte_vbus_call(l->vdev, VENET_FUNC_LINKUP, NULL, 0);
 	if (ret < 0) {
+		vbus_pmd_trace_session_up(p->port_id, ret, NORTH_RX_OFF, NORTH_TX_OFF);
 		rte_vbus_close(l->vdev);
 		north_rx_drain(p->rxq);
 		north_tx_drain(p->txq);
@@ -348,6 +350,7 @@ north_ctrl_up(struct north_local *l)
 		vbus_ctl_job_queue(&l->event_job);
 		vbus_ctl_unlock();
 	}
+	vbus_pmd_trace_session_up(p->port_id, 0, (uint8_t)p->s.rx, (uint8_t)p->s.tx);
 	NORTH_LOG(INFO, l, "linked: %s rings, sg 0x%x l4ro 0x%x events 0x%x",
 		p->s.rx == NORTH_RX_POLL ? "poll" : "v2", p->s.sg, p->s.l4ro, p->s.evq);
 	return 0;
@@ -360,6 +363,7 @@ north_ctrl_down(struct north_local *l, bool peer_there)
 
 	if (!p->linked)
 		return;
+	vbus_pmd_trace_session_down(p->port_id, peer_there);
 	unpublish(p);
 	if (peer_there) {
 		rte_vbus_call(l->vdev, VENET_FUNC_LINKDOWN, NULL, 0);

@@ -13,6 +13,7 @@
  * close by the application and an event of the bus can come at the same time.
  */
 #include "vbus_north.h"
+#include "vbus_pmd_trace.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -179,7 +180,7 @@ offloads_of(const struct north_port *p, uint64_t *rx, uint64_t *tx)
 		*tx &= ~(uint64_t)RTE_ETH_TX_OFFLOAD_TCP_TSO;
 }
 
-static int
+int
 north_infos(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 {
 	const struct north_port *p = north_port_of(dev);
@@ -249,7 +250,7 @@ north_mac_set(struct rte_eth_dev *dev, struct rte_ether_addr *mac)
 	return 0;
 }
 
-static int
+int
 north_is_removed(struct rte_eth_dev *dev)
 {
 	return north_port_of(dev)->removed;
@@ -291,6 +292,7 @@ static const struct eth_dev_ops north_ops = {
 	.rx_queue_intr_disable = north_rx_intr_disable,
 	.tx_done_cleanup = north_tx_done_cleanup,
 	.get_monitor_addr = north_monitor_addr,
+	.get_reg = north_get_reg,
 	.eth_dev_priv_dump = north_priv_dump,
 };
 
@@ -380,7 +382,7 @@ north_probe(struct rte_vbus_driver *drv, struct rte_vbus_device *vdev)
 
 	(void)drv;
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
-		return vbus_pmd_secondary_attach(vdev->full_name, &vdev->device);
+		return north_secondary_attach(vdev);
 	vbus_mark_init();
 	eth = rte_eth_dev_allocate(vdev->full_name);
 	if (eth == NULL) {
@@ -411,7 +413,9 @@ north_probe(struct rte_vbus_driver *drv, struct rte_vbus_device *vdev)
 	pthread_mutex_lock(&ports_lock);
 	TAILQ_INSERT_TAIL(&ports, l, next);
 	pthread_mutex_unlock(&ports_lock);
+	vbus_pmd_remote_serve(vdev->full_name);
 	rte_eth_dev_probing_finish(eth);
+	vbus_pmd_trace_probe(vdev->full_name, eth->data->port_id, 0);
 	return 0;
 
 err_intr:
@@ -436,6 +440,7 @@ north_dropped(struct rte_vbus_device *vdev)
 	if (l == NULL)
 		return;
 	eth = l->eth;
+	vbus_pmd_trace_device(l->port->port_id, 0);
 	l->port->removed = true;
 	l->port->carrier = false;
 	if (l->port->rxq != NULL && l->port->txq != NULL)
@@ -477,6 +482,7 @@ north_lost(struct rte_vbus_device *vdev)
 	if (l == NULL)
 		return;
 	eth = l->eth;
+	vbus_pmd_trace_device(l->port->port_id, 1);
 	if (l->port->linked)
 		north_ctrl_down(l, false);
 	tell = north_link_set(l, false);
@@ -495,6 +501,7 @@ north_back(struct rte_vbus_device *vdev)
 	if (l == NULL)
 		return;
 	eth = l->eth;
+	vbus_pmd_trace_device(l->port->port_id, 2);
 	l->retry_ms = 0;
 	tell = north_ctrl_again(l);
 	pthread_mutex_unlock(&l->lock);

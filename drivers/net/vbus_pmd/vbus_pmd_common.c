@@ -8,6 +8,7 @@
  * written by one polling thread and never go back; a reset only remembers where they stood.
  */
 #include "vbus_pmd_common.h"
+#include "vbus_pmd_trace.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,8 +23,9 @@ extern const char net_vbus_pmd_info[];
 __attribute__((used))
 const char net_vbus_pmd_info[] = "PMD_INFO_STRING= {\"name\" : \"net_vbus\", "
 				 "\"params\" : \"iface=<path> null=<bus> window=<path> "
+				 "side=<a|b> size=<int> "
 				 "name=<string> mac=<xx:xx:xx:xx:xx:xx> "
-				 "queues=<int> bus=<string>\", \"pci_ids\" : []}";
+				 "queues=<int> bus=<string> ring=<poll|v2>\", \"pci_ids\" : []}";
 
 static unsigned int
 xstats_count(const struct vbus_pmd_xstats *tables, unsigned int nb_tables)
@@ -143,6 +145,7 @@ vbus_pmd_link_set(struct rte_eth_dev *dev, bool up)
 void
 vbus_pmd_link_event(struct rte_eth_dev *dev)
 {
+	vbus_pmd_trace_link(dev->data->port_id, dev->data->dev_link.link_status == RTE_ETH_LINK_UP);
 	PMD_LOG(INFO, dev->data->name, "link %s",
 		dev->data->dev_link.link_status == RTE_ETH_LINK_UP ? "up" : "down");
 	if (dev->data->dev_conf.intr_conf.lsc != 0)

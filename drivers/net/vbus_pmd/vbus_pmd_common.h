@@ -108,14 +108,27 @@ void vbus_pmd_intr_free(struct rte_intr_handle *handle);
 
 /**
  * In a secondary process: a view of the primary's port, that can be asked for what ethdev's shared
- * data holds and moves no frame. Enough for dpdk-dumpcap.
+ * data holds and for statistics, and moves no frame. Enough for dpdk-dumpcap and dpdk-proc-info.
  *
  * @param name    the port's, as in the primary
  * @param device  this process's device
+ * @param fill    NULL, or: set what an end can do here, operations and bursts
  * @return 0; -ENODEV: the primary has no port of that name
  */
-int vbus_pmd_secondary_attach(const char *name, struct rte_device *device);
+int vbus_pmd_secondary_attach(
+	const char *name, struct rte_device *device, void (*fill)(struct rte_eth_dev *dev));
 /** Forget the view; the primary's port is not touched. @return 0 or a negative errno. */
 int vbus_pmd_secondary_detach(const char *name);
+
+/* vbus_pmd_remote.c */
+/** Primary, at probe, any number of times: answer for statistics. @p name: for the log */
+void vbus_pmd_remote_serve(const char *name);
+/** Secondary: ethdev operations that ask the primary; at most a second each. */
+int vbus_pmd_remote_stats_get(struct rte_eth_dev *dev, VBUS_STATS_GET_ARGS);
+int vbus_pmd_remote_stats_reset(struct rte_eth_dev *dev);
+int vbus_pmd_remote_xstats_get(
+	struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int size);
+int vbus_pmd_remote_xstats_names(
+	struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int size);
 
 #endif /* VBUS_PMD_COMMON_H */

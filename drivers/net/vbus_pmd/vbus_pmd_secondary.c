@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright(c) 2026 vbus developers
  *
- * Ports as a secondary process has them: to be looked at, not to be driven. Link, addresses and
- * queues are in ethdev's shared data; what the two ends keep beside it (rings, sessions, locks) is
- * the primary's alone, so nothing here follows a pointer of theirs. That is what capture needs
- * (dpdk-dumpcap): the frames are copied by callbacks that run in the primary. Bursts of a secondary
- * move nothing.
+ * Ports as a secondary process has them. Link, addresses and queues are in ethdev's shared data; what
+ * the two ends keep beside it (sessions, locks, libvbus's objects) is the primary's alone, so nothing
+ * here follows a pointer of theirs. That is what capture and statistics need (dpdk-dumpcap,
+ * dpdk-proc-info): frames are copied by callbacks that run in the process that polls. Bursts move
+ * nothing, unless the end fills in its own (vbus_north_secondary.c).
  *
  * Threads: those of EAL's start, hot-plug and end. A port here is a view, owned by this process; the
  * primary's port does not notice it come or go.
@@ -14,11 +14,12 @@
 
 #include <errno.h>
 
+#include "vbus_pmd_trace.h"
+
 static int
 infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 {
-	(void)dev;
-	vbus_pmd_dev_info(info, 1);
+	vbus_pmd_dev_info(info, RTE_MAX(dev->data->nb_rx_queues, 1));
 	return 0;
 }
 
@@ -39,10 +40,16 @@ static const struct eth_dev_ops secondary_ops = {
 	.promiscuous_disable = vbus_pmd_op_nothing,
 	.allmulticast_enable = vbus_pmd_op_nothing,
 	.allmulticast_disable = vbus_pmd_op_nothing,
+	.stats_get = vbus_pmd_remote_stats_get,
+	.stats_reset = vbus_pmd_remote_stats_reset,
+	.xstats_get = vbus_pmd_remote_xstats_get,
+	.xstats_get_names = vbus_pmd_remote_xstats_names,
+	.xstats_reset = vbus_pmd_remote_stats_reset,
 };
 
 int
-vbus_pmd_secondary_attach(const char *name, struct rte_device *device)
+vbus_pmd_secondary_attach(
+	const char *name, struct rte_device *device, void (*fill)(struct rte_eth_dev *dev))
 {
 	struct rte_eth_dev *dev = rte_eth_dev_attach_secondary(name);
 
@@ -52,7 +59,10 @@ vbus_pmd_secondary_attach(const char *name, struct rte_device *device)
 	dev->dev_ops = &secondary_ops;
 	dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
 	dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
+	if (fill != NULL)
+		fill(dev);
 	rte_eth_dev_probing_finish(dev);
+	vbus_pmd_trace_probe(name, dev->data->port_id, 2);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
  * Threads: the application's main thread in EAL's start, any application thread in a hot-plug.
  */
 #include "vbus_south.h"
+#include "vbus_pmd_trace.h"
 
 #include <errno.h>
 
@@ -41,7 +42,7 @@ probe(struct rte_vdev_device *vdev)
 	int ret;
 
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
-		return vbus_pmd_secondary_attach(name, &vdev->device);
+		return vbus_pmd_secondary_attach(name, &vdev->device, NULL);
 	ret = vbus_south_args_parse(name, rte_vdev_device_args(vdev), &args, reason);
 	if (ret != 0) {
 		PMD_LOG(ERR, name, "%s", reason);
@@ -64,7 +65,9 @@ probe(struct rte_vdev_device *vdev)
 		return ret;
 	}
 	port_dress(dev, port);
+	vbus_pmd_remote_serve(name);
 	rte_eth_dev_probing_finish(dev);
+	vbus_pmd_trace_probe(name, dev->data->port_id, 1);
 	PMD_LOG(INFO, name, "device %s on bus %s", args.name, args.bus);
 	/* A north in this process plugs its port on the worker, before the probe returns (DECISIONS 15). */
 	if (args.iface[0] == '\0')

@@ -14,6 +14,7 @@
  *     vbus_south_ops.c    ethdev's control operations
  *     vbus_south_rxtx.c   bursts, counts, descriptor status
  *     vbus_south_stats.c  basic and extended statistics
+ *     vbus_south_regs.c   register dump
  *     vbus_south.c        the vdev driver: probe and remove
  */
 
@@ -141,5 +142,8 @@ int vbus_south_stats_reset(struct rte_eth_dev *dev);
 int vbus_south_xstats_names(
 	struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int size);
 int vbus_south_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int size);
+
+/* vbus_south_regs.c */
+int vbus_south_get_reg(struct rte_eth_dev *dev, struct rte_dev_reg_info *info);
 
 #endif /* VBUS_SOUTH_H */

@@ -349,5 +349,6 @@ const struct eth_dev_ops vbus_south_ops = {
 	.promiscuous_disable = vbus_pmd_op_nothing,
 	.allmulticast_enable = vbus_pmd_op_nothing,
 	.allmulticast_disable = vbus_pmd_op_nothing,
+	.get_reg = vbus_south_get_reg,
 	.eth_dev_priv_dump = priv_dump,
 };

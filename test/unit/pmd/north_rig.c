@@ -254,6 +254,13 @@ rte_vbus_present(const struct rte_vbus_device *dev)
 	return dev->present;
 }
 
+bool
+rte_vbus_secondary_polls(struct rte_vbus_device *dev)
+{
+	(void)dev;
+	return false;
+}
+
 /* ---- south, by hand -------------------------------------------------------------------------------- */
 
 void
