@@ -109,4 +109,32 @@ uint32_t dp_lcore_info(struct dp_lcore_info *out, uint32_t nb);
 /** Capture: every frame of the port in both directions, drops too, into a pcapng file; NULL: stop. */
 int dp_port_capture(struct dp_port *port, const char *path, char *err, size_t err_size);
 
+/** What becomes of a frame that came in by a port. */
+enum dp_trace_verdict {
+	DP_TRACE_FORWARD,
+	DP_TRACE_PATCH,
+	DP_TRACE_FLOOD_GROUP,	/**< to a group address */
+	DP_TRACE_FLOOD_UNKNOWN, /**< its address was not learned */
+	DP_TRACE_SAME_PORT,	/**< from here on: dropped */
+	DP_TRACE_NO_SWITCH,
+	DP_TRACE_DOWN, /**< the destination has no carrier */
+	DP_TRACE_MTU,  /**< it is longer than what the destination takes */
+};
+
+struct dp_trace_record {
+	uint64_t us; /**< since the trace began */
+	uint64_t to; /**< id of the destination, 0: none */
+	uint32_t len;
+	uint16_t head_len;
+	uint8_t verdict; /**< enum dp_trace_verdict */
+	uint8_t head[61];
+	char to_name[64]; /**< filled in by who reads */
+};
+
+/** Trace one in @p every frames that come in by a port; 0: stop. */
+int dp_port_trace(struct dp_port *port, uint32_t every, char *err, size_t err_size);
+/** Take up to @p size records. @p lost: how many did not fit so far. @return records */
+uint32_t dp_port_trace_read(
+	struct dp_port *port, struct dp_trace_record *out, uint32_t size, uint64_t *lost);
+
 #endif /* DP_PLANE_H */

@@ -46,6 +46,7 @@
 struct dp_capture;
 struct dp_hash;
 struct dp_lcore;
+struct dp_trace;
 
 /** Is there an ethdev behind an uplink? */
 enum dp_port_there {
@@ -73,6 +74,7 @@ struct dp_port {
 	_Atomic(struct dp_port *) peer;	  /**< the other end of a patch */
 	_Atomic(struct dp_switch *) sw;
 	_Atomic(struct dp_capture *) capture;
+	_Atomic(struct dp_trace *) trace;
 	_Atomic uint32_t max_len; /**< of a frame that is not looked at, bytes: MTU and DP_L2_LEN */
 	/* the lcore's */
 	bool armed; /**< asks for wake-ups */
@@ -331,6 +333,9 @@ extern int (*dp_numa_node_of)(const struct dp_port *port);
 /** Send a burst on, to where its addresses say. Consumes the frames. */
 void dp_switch_forward(struct dp_lcore *lc, struct dp_switch *sw, struct dp_port *src,
 	struct rte_mbuf **pkts, uint16_t n);
+/** What it would do with a frame. @p to: the destination, if there is one. @return enum dp_trace_verdict */
+uint8_t dp_switch_verdict(struct dp_switch *sw, const struct dp_port *src, const struct rte_mbuf *m,
+	struct dp_port **to);
 /** Control side. @return 0, -ENOMEM */
 int dp_switch_join(struct dp_switch *sw, struct dp_port *port);
 /**
@@ -372,5 +377,13 @@ void dp_capture_frames(
 	struct dp_capture *cap, struct rte_mbuf *const *pkts, uint16_t n, bool from_port);
 /** Stop and close. Control side. */
 void dp_capture_stop(struct dp_port *port);
+
+/* ---- dp_trace.c -------------------------------------------------------------------------------- */
+
+/** Frames that came in: records of some. The lcore that polls the port, before it sends them on. */
+void dp_trace_frames(
+	struct dp_trace *t, const struct dp_port *port, struct rte_mbuf *const *pkts, uint16_t n);
+/** Control side. Harmless when there is none. */
+void dp_trace_stop(struct dp_port *port);
 
 #endif /* DP_PLANE_INTERNAL_H */

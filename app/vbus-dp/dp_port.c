@@ -136,6 +136,7 @@ dp_port_poll(struct dp_lcore *lc, struct dp_port *port)
 	struct dp_port_stats *st = dp_port_st(port, lc);
 	struct rte_mbuf *pkts[DP_BURST];
 	struct dp_capture *cap;
+	struct dp_trace *trace;
 	struct dp_switch *sw;
 	struct dp_port *peer;
 	uint16_t n;
@@ -147,10 +148,13 @@ dp_port_poll(struct dp_lcore *lc, struct dp_port *port)
 	if (n == 0)
 		return 0;
 	look_at(st, pkts, n);
-	/* Acquire, all three: pair with the releases that published them. */
+	/* Acquire, all four: pair with the releases that published them. */
 	cap = atomic_load_explicit(&port->capture, memory_order_acquire);
 	if (unlikely(cap != NULL))
 		dp_capture_frames(cap, pkts, n, true);
+	trace = atomic_load_explicit(&port->trace, memory_order_acquire);
+	if (unlikely(trace != NULL))
+		dp_trace_frames(trace, port, pkts, n);
 	peer = atomic_load_explicit(&port->peer, memory_order_acquire);
 	if (peer != NULL) {
 		dp_port_send(lc, peer, pkts, n);
@@ -389,6 +393,7 @@ dp_port_del(struct dp_port *port)
 {
 	pthread_mutex_lock(&dp_plane.lock);
 	dp_capture_stop(port);
+	dp_trace_stop(port);
 	if (dp_port_gone(port))
 		goto out;
 	if (port->venet != NULL) {

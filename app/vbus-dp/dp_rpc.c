@@ -443,6 +443,7 @@ dp_rpc_stop(void)
 	struct client *c;
 
 	dp_rpc_capture_sweep(true);
+	dp_rpc_trace_end();
 	while ((c = TAILQ_FIRST(&rpc.clients)) != NULL)
 		client_del(c, NULL);
 	dp_loop_del(rpc.watch);

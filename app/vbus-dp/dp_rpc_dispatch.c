@@ -327,7 +327,7 @@ find_method(const char *name)
 {
 	static const struct dp_rpc_method *const tables[] = {dp_rpc_methods_bus,
 		dp_rpc_methods_device, dp_rpc_methods_switch, dp_rpc_methods_misc,
-		dp_rpc_methods_capture};
+		dp_rpc_methods_capture, dp_rpc_methods_trace};
 	const struct dp_rpc_method *m;
 	size_t i;
 

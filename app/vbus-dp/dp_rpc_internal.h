@@ -61,6 +61,7 @@ extern const struct dp_rpc_method dp_rpc_methods_device[];
 extern const struct dp_rpc_method dp_rpc_methods_switch[];
 extern const struct dp_rpc_method dp_rpc_methods_misc[];
 extern const struct dp_rpc_method dp_rpc_methods_capture[];
+extern const struct dp_rpc_method dp_rpc_methods_trace[];
 
 /**
  * Answer a line.
@@ -160,6 +161,8 @@ json_t *dp_rpc_config_save(const json_t *params, struct dp_rpc_error *e);
 
 /** Forget captures of what is gone; @p all: stop them. */
 void dp_rpc_capture_sweep(bool all);
+/** End all traces. */
+void dp_rpc_trace_end(void);
 
 #define DP_RPC_LIST_MAX	 512u
 #define DP_RPC_STATS_MAX 128u

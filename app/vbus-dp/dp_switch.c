@@ -115,6 +115,22 @@ dp_switch_forward(struct dp_lcore *lc, struct dp_switch *sw, struct dp_port *src
 	}
 }
 
+uint8_t
+dp_switch_verdict(struct dp_switch *sw, const struct dp_port *src, const struct rte_mbuf *m,
+	struct dp_port **to)
+{
+	struct rte_mbuf *const one = (struct rte_mbuf *)(uintptr_t)m;
+	struct dp_fdb_batch b;
+
+	dp_fdb_lookup(sw, &b, &one, 1);
+	*to = destination(sw, &b, 0);
+	if (*to == src)
+		return DP_TRACE_SAME_PORT;
+	if (*to != NULL)
+		return DP_TRACE_FORWARD;
+	return b.dst[0] == DP_FDB_NONE ? DP_TRACE_FLOOD_GROUP : DP_TRACE_FLOOD_UNKNOWN;
+}
+
 /* ---- members: control side --------------------------------------------------------------------- */
 
 static void

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <jansson.h>
 
@@ -80,6 +81,11 @@ const json_t *ctl_member(const json_t *o, const char *key);
 
 int ctl_top(const struct ctl_command *c, int argc, char **argv);
 int ctl_capture(const struct ctl_command *c, int argc, char **argv);
+/** All counters in OpenMetrics form. @return the exit code */
+int ctl_metrics(FILE *out);
+/** Serve them by HTTP at [HOST:]PORT, for ever. @return the exit code */
+int ctl_serve(const char *where);
+int ctl_trace(const struct ctl_command *c, int argc, char **argv);
 int ctl_console(const struct ctl_command *c, int argc, char **argv);
 
 #endif /* CTL_H */

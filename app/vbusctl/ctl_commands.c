@@ -340,21 +340,11 @@ stats(const struct ctl_command *c, int argc, char **argv)
 static int
 metrics(const struct ctl_command *c, int argc, char **argv)
 {
-	json_t *result, *params;
-	json_int_t next = 0;
-
+	if (argc == 2 && strcmp(argv[0], "--listen") == 0)
+		return ctl_serve(argv[1]);
 	if (argc != 0)
-		return ctl_usage(c, "'%s': too much", argv[0]);
-	do {
-		params = next != 0 ? json_pack("{s:I}", "offset", next) : NULL;
-		result = ctl_call(c->method, params);
-		if (result == NULL)
-			return ctl_status;
-		fputs(json_string_value(json_object_get(result, "text")), stdout);
-		next = json_integer_value(json_object_get(result, "next"));
-		json_decref(result);
-	} while (next != 0);
-	return CTL_OK;
+		return ctl_usage(c, "'%s': not understood", argv[0]);
+	return ctl_metrics(stdout);
 }
 
 static int
@@ -455,8 +445,10 @@ const struct ctl_command ctl_commands[] = {
 		"    -1          one table, then end\n"
 		"    -d SECONDS  between two tables (1)\n",
 		ctl_top, NULL},
-	{"metrics", "", "Print all counters in OpenMetrics form, for Prometheus.\n", metrics,
-		"metrics"},
+	{"metrics", "[--listen [HOST:]PORT]",
+		"Print all counters in OpenMetrics form, or serve them to Prometheus.\n"
+		"    --listen [HOST:]PORT  serve them at http://HOST:PORT/metrics (127.0.0.1)\n",
+		metrics, "metrics"},
 	{"capture", "DEVICE FILE [--count N] [--seconds S]",
 		"Write the frames of a device or uplink to a pcapng file, until Ctrl-C or a "
 		"limit.\n"
@@ -464,6 +456,13 @@ const struct ctl_command ctl_commands[] = {
 		"    --seconds S  end after S seconds\n"
 		"    capture --list, capture --stop DEVICE: captures that somebody left running\n",
 		ctl_capture, NULL},
+	{"trace", "DEVICE [--every N] [--count N] [--seconds S]",
+		"Show what becomes of frames that come in by a device or uplink, until Ctrl-C or a "
+		"limit.\n"
+		"    --every N    one in N frames (1: all)\n"
+		"    --count N    end after N lines\n"
+		"    --seconds S  end after S seconds\n",
+		ctl_trace, NULL},
 	{"console", "BUS DEVICE",
 		"Attach this terminal to a serial device, where its pty or socket is.\n"
 		"Ctrl-] ends it, and so does ~. after Enter; ~# sends a break, ~~ a tilde.\n",

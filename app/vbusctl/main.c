@@ -152,8 +152,7 @@ main(int argc, char **argv)
 		return nb == 0 ? ctl_usage(NULL, "a command is missing")
 			       : ctl_usage(NULL, "'%s%s%s': no such command", argv[0],
 					 nb > 1 ? " " : "", nb > 1 ? argv[1] : "");
-	if (words < nb && words == 1 && argv[words][0] == '-' && c->run != ctl_top &&
-		c->run != ctl_capture)
+	if (words < nb && words == 1 && argv[words][0] == '-' && strchr(c->args, '-') == NULL)
 		return ctl_usage(c, "'%s': not understood", argv[words]);
 	n = c->run(c, nb - words, argv + words);
 	if (fflush(stdout) != 0 && n == CTL_OK) {

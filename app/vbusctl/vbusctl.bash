@@ -26,9 +26,11 @@ _vbusctl_words()
 {
 	local one=$1 two=$2 n=$3
 	case $one in
-	'') echo 'bus device switch config lcore stats top metrics capture console log save call version help' ;;
+	'') echo 'bus device switch config lcore stats top metrics capture trace console log save call version help' ;;
 	stats) [ "$n" -gt 0 ] || { _vbusctl_names device stats; } ;;
 	top) echo '-1 -d' ;;
+	metrics) [ "$n" -gt 0 ] || echo '--listen' ;;
+	trace) [ "$n" -gt 0 ] && echo '--every --count --seconds' || _vbusctl_names device stats ;;
 	capture) [ "$n" -gt 0 ] && echo '--count --seconds' || { _vbusctl_names device stats; echo '--list --stop'; } ;;
 	bus | device | switch | config | lcore | log)
 		case "$one $two" in

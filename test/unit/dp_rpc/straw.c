@@ -297,3 +297,21 @@ dp_port_capture(struct dp_port *port, const char *path, char *err, size_t err_si
 	straw_nb_capturing++;
 	return 0;
 }
+
+int
+dp_port_trace(struct dp_port *port, uint32_t every, char *err, size_t err_size)
+{
+	(void)port;
+	return every != 0 && straw_fail != 0 ? change(0, err, err_size) : 0;
+}
+
+uint32_t
+dp_port_trace_read(struct dp_port *port, struct dp_trace_record *out, uint32_t size, uint64_t *lost)
+{
+	(void)port;
+	(void)size;
+	out[0] = (struct dp_trace_record){
+		.us = 5, .len = 60, .head_len = 2, .head = {0xab, 0x01}, .to_name = "eth1"};
+	*lost = 3;
+	return 1;
+}

@@ -589,6 +589,38 @@ test_capture(void)
 }
 
 static void
+test_trace(void)
+{
+	json_t *r, *one;
+
+	CU_ASSERT_EQUAL_FATAL(dp_loop_init(), 0);
+	straw_many(2);
+	bad_param("trace.start", "{\"device\":\"dev0\",\"every\":0}", "every");
+	expect_code(call("trace.start", "{\"device\":\"none\"}"), DP_RPC_ERRNO - ENOENT);
+	expect_code(call("trace.read", "{\"device\":\"dev0\"}"), DP_RPC_ERRNO - ENOENT);
+	done("trace.start", "{\"device\":\"dev0\",\"every\":10}");
+	expect_code(call("trace.start", "{\"device\":\"dev0\"}"), DP_RPC_ERRNO - EBUSY);
+	r = good("trace.read", "{\"device\":\"dev0\"}");
+	CU_ASSERT_EQUAL(json_integer_value(json_object_get(r, "lost")), 3);
+	one = json_array_get(json_object_get(r, "frames"), 0);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(one, "verdict")), "forward");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(one, "to")), "eth1");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(one, "head")), "ab01");
+	json_decref(r);
+	done("trace.stop", "{\"device\":\"dev0\"}");
+	expect_code(call("trace.stop", "{\"device\":\"dev0\"}"), DP_RPC_ERRNO - ENOENT);
+	/* Its device goes, and another comes to its place. */
+	done("trace.start", "{\"device\":\"dev1\"}");
+	done("device.delete", "{\"name\":\"dev1\"}");
+	expect_code(call("trace.read", "{\"device\":\"dev1\"}"), DP_RPC_ERRNO - ENOENT);
+	done("trace.start", "{\"device\":\"dev0\"}");
+	dp_rpc_trace_end();
+	expect_code(call("trace.read", "{\"device\":\"dev0\"}"), DP_RPC_ERRNO - ENOENT);
+	dp_loop_fini();
+	dp_conf_free(&straw_conf);
+}
+
+static void
 test_logs(void)
 {
 	json_t *r, *one;
@@ -639,6 +671,7 @@ main(void)
 		{"config.save", test_save},
 		{"config.save: paths", test_save_refused},
 		{"captures", test_capture},
+		{"traces", test_trace},
 		{"log levels", test_logs},
 		{NULL, NULL},
 	};
