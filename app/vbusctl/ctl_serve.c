@@ -268,6 +268,8 @@ split(const char *where, char host[HOST_SIZE], const char **port)
 	size_t len = colon != NULL ? (size_t)(colon - where) : 0;
 
 	*port = colon != NULL ? colon + 1 : where;
+	if (**port == '\0')
+		return false;
 	if (len == 0) {
 		strcpy(host, HOST_DEFAULT);
 		return colon == NULL;
