@@ -254,11 +254,11 @@ def units():
     if analyze is None:
         print('note: no systemd-analyze, the units are not verified', flush=True)
         return
-    for name in ('vbus-dp.service', 'vbus-hugepages.service'):
+    for name in ('vbus-dp.service', 'vbus-hugepages.service', 'vbus-metrics.service'):
         with open(os.path.join(lab.TOP, 'config', name), encoding='utf-8') as file:
             # Manuals and programs are not installed where the tests run.
             text = re.sub(r'^Documentation=.*\n', '', file.read(), flags=re.M)
-            text = re.sub(r'(?<==)/usr/s?bin/(vbus-dp|dpdk-hugepages.py)', '/bin/true', text)
+            text = re.sub(r'(?<==)/usr/s?bin/(vbus-dp|vbusctl|dpdk-hugepages.py)', '/bin/true', text)
         copy = os.path.join(FOLDER, name)
         with open(copy, 'w', encoding='utf-8') as file:
             file.write(text)
