@@ -6,11 +6,12 @@
 
 /**
  * @file
- * The differences between DPDK 22.11, 24.11 and 25.11, in one place. A version test anywhere else
- * fails CI. What is written down here was read from the releases; 22.11 is what is tested.
+ * The differences between DPDK 22.11, 24.11, 25.11 and 26.07, in one place. A version test anywhere else
+ * fails CI. scripts/matrix builds and tests with each of them.
  */
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <rte_version.h>
@@ -125,6 +126,40 @@ vbus_ctrl_thread_create(pthread_t *tid, const char *name, void *(*fn)(void *), v
 #else
 #define vbus_pcapng_copy(m, mp, len, tsc, dir) rte_pcapng_copy(0, 0, (m), (mp), (len), (tsc), (dir))
 #define VBUS_PCAPNG_OWN_INTERFACES	       1
+#endif
+
+/** The bus's table: 26.07 hands the bus to its operations, gives it a list of drivers and asks which of them takes a
+ *  device; plugging has another name and is told the driver. Ours asks nobody, a device's type says whose it is: one
+ *  driver stands for all of them, and a device may be plugged any number of times (DECISIONS 13).
+ */
+#if VBUS_DPDK_GE(26, 7)
+struct rte_bus;
+struct rte_driver;
+struct rte_device;
+#define VBUS_BUS_SELF	  struct rte_bus *self __attribute__((unused))
+#define VBUS_BUS_LOOK	  const struct rte_bus *self __attribute__((unused)),
+#define VBUS_BUS_PLUG	  struct rte_driver *drv __attribute__((unused)),
+#define VBUS_BUS_PLUGGING .allow_multi_probe = true, .match = vbus_bus_match, .probe_device
+#define VBUS_BUS_UNPLUG	  .unplug_device
+static inline bool
+vbus_bus_match(const struct rte_driver *drv, const struct rte_device *dev)
+{
+	(void)drv;
+	(void)dev;
+	return true;
+}
+#define vbus_bus_enter(bus, drv)              \
+	do {                                  \
+		rte_bus_register(bus);        \
+		rte_bus_add_driver(bus, drv); \
+	} while (0)
+#else
+#define VBUS_BUS_SELF void
+#define VBUS_BUS_LOOK
+#define VBUS_BUS_PLUG
+#define VBUS_BUS_PLUGGING	 .plug
+#define VBUS_BUS_UNPLUG		 .unplug
+#define vbus_bus_enter(bus, drv) ((void)(drv), rte_bus_register(bus))
 #endif
 
 /** Cache-line alignment of a struct: after its body until 23.11, before its tag since 24.03. */

@@ -30,6 +30,8 @@
 #include <rte_errno.h>
 #include <rte_kvargs.h>
 
+#include "vbus_compat.h"
+
 #define NODES_BURIED_MAX 32u
 
 RTE_LOG_REGISTER(vbus_bus_logtype, vbus.bus, NOTICE);
@@ -330,7 +332,7 @@ devargs_purge(void)
 }
 
 static int
-bus_probe(void)
+bus_probe(VBUS_BUS_SELF)
 {
 	struct rte_vbus_link *link;
 	uint64_t began;
@@ -441,7 +443,7 @@ node_put(struct vbus_node *n)
 }
 
 static int
-bus_plug(struct rte_device *rdev)
+bus_plug(VBUS_BUS_PLUG struct rte_device *rdev)
 {
 	struct vbus_node *n;
 	int ret;
@@ -495,7 +497,7 @@ match_cmp(const struct rte_device *rdev, void *arg)
 }
 
 static struct rte_device *
-bus_find_device(const struct rte_device *start, rte_dev_cmp_t cmp, const void *data)
+bus_find_device(VBUS_BUS_LOOK const struct rte_device *start, rte_dev_cmp_t cmp, const void *data)
 {
 	struct cmp_arg arg = {.cmp = cmp, .data = data};
 
@@ -511,7 +513,7 @@ match_kvargs(const struct rte_device *rdev, void *arg)
 }
 
 static void *
-bus_dev_iterate(const void *start, const char *str, const struct rte_dev_iterator *it)
+bus_dev_iterate(VBUS_BUS_LOOK const void *start, const char *str, const struct rte_dev_iterator *it)
 {
 	static const char *const keys[] = {"name", NULL};
 	struct rte_kvargs *kv = NULL;
@@ -558,7 +560,7 @@ bus_iommu_class(void)
 }
 
 static int
-bus_cleanup(void)
+bus_cleanup(VBUS_BUS_SELF)
 {
 	struct rte_vbus_link *link;
 	int ret = 0;
@@ -582,8 +584,8 @@ struct rte_bus vbus_bus = {
 	.scan = bus_scan,
 	.probe = bus_probe,
 	.find_device = bus_find_device,
-	.plug = bus_plug,
-	.unplug = bus_unplug,
+	VBUS_BUS_PLUGGING = bus_plug,
+	VBUS_BUS_UNPLUG = bus_unplug,
 	.parse = bus_parse,
 	.dma_map = bus_dma_map,
 	.dma_unmap = bus_dma_unmap,
@@ -591,6 +593,9 @@ struct rte_bus vbus_bus = {
 	.dev_iterate = bus_dev_iterate,
 	.cleanup = bus_cleanup,
 };
+
+/* Who takes devices in EAL's eyes, where it wants to know that before it plugs one. */
+static struct rte_driver any_driver = {.name = "vbus"};
 
 /* In place of RTE_REGISTER_BUS: an installed copy beside one given with -d would share
  * libvbus.so but not this file's state, and EAL would ask both about each device (DECISIONS
@@ -601,7 +606,7 @@ RTE_INIT_PRIO(vbus_bus_register, BUS)
 	Dl_info here, there;
 
 	if (other == NULL) {
-		rte_bus_register(&vbus_bus);
+		vbus_bus_enter(&vbus_bus, &any_driver);
 		vbus_pci_register();
 		return;
 	}
