@@ -70,6 +70,13 @@ install_missing()
 			--no-install-recommends $missing >/dev/null; }
 }
 
+# The mirror that this machine's apt uses for its main archive, of Debian 12.
+debian_mirror()
+{
+	apt-get indextargets --format "\$(CODENAME) \$(COMPONENT) \$(REPO_URI)" 'Created-By: Packages' |
+		awk '$1 == "bookworm" && $2 == "main" {print $3; exit}'
+}
+
 # meson_options DIR OPTIONS...: what a folder was configured with last stands in it, so that demo and
 # check, which want different options, can share one.
 meson_options()
