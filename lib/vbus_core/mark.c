@@ -51,6 +51,7 @@ membarrier(int cmd)
 static int
 page_init(void)
 {
+#if defined(__x86_64__) || defined(__i386__)
 	void *p;
 
 	if (page != NULL)
@@ -61,6 +62,9 @@ page_init(void)
 		return -errno;
 	page = p;
 	return 0;
+#else
+	return -ENOTSUP; /* other CPUs forget translations without an interrupt */
+#endif
 }
 
 static void
@@ -90,13 +94,9 @@ vbus_mark_init(void)
 	else if (cmds > 0 && (cmds & MEMBARRIER_CMD_GLOBAL) != 0)
 		kind = FENCE_GLOBAL;
 	if (kind == FENCE_PAGE) {
-#if defined(__x86_64__) || defined(__i386__)
 		pthread_mutex_lock(&page_lock);
 		ret = page_init();
 		pthread_mutex_unlock(&page_lock);
-#else
-		ret = -ENOTSUP; /* other CPUs forget translations without an interrupt */
-#endif
 	}
 	if (ret != 0)
 		return ret;
