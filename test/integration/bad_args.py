@@ -56,6 +56,8 @@ SOUTH = [
     (f'iface={PATH},queues=-1', 'queues', 'number'),
     (f'iface={PATH},queues=two', 'queues', 'number'),
     (f'iface={PATH},queues=2', 'queues', 'one pair'),
+    (f'iface={PATH},speed=fast', 'speed', 'speed of a link'),
+    (f'iface={PATH},speed=12345', 'speed', 'speed of a link'),
     (f'iface={PATH},name=', 'name', 'no value'),
     (f'iface={PATH},name=a.b', 'name', '1 to 24'),
     (f'iface={PATH},name={"n" * 25}', 'name', '1 to 24'),

@@ -191,6 +191,7 @@ north_infos(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 	};
 
 	vbus_pmd_dev_info(info, 1);
+	info->speed_capa = vbus_pmd_speed_capa(dev);
 	offloads_of(p, &info->rx_offload_capa, &info->tx_offload_capa);
 	info->rx_desc_lim = lim;
 	info->tx_desc_lim = lim;
@@ -325,12 +326,20 @@ arg_ring(const char *key, const char *value, void *arg)
 	return 0;
 }
 
-/* ring=poll|v2 (ADR-0017). @return 0, -EINVAL: logged */
+static int
+arg_speed(const char *key, const char *value, void *arg)
+{
+	(void)key;
+	return value == NULL ? -EINVAL : vbus_pmd_speed_parse(value, arg);
+}
+
+/* ring=poll|v2 (ADR-0017), speed=MBPS. @return 0, -EINVAL: logged */
 static int
 parse_args(struct north_local *l)
 {
-	static const char *const keys[] = {"ring", NULL};
+	static const char *const keys[] = {"ring", "speed", NULL};
 	const struct rte_devargs *da = l->vdev->device.devargs;
+	uint32_t speed = VBUS_PMD_SPEED;
 	struct rte_kvargs *kv;
 	int ret = 0;
 
@@ -338,11 +347,15 @@ parse_args(struct north_local *l)
 	if (da == NULL || da->args == NULL || da->args[0] == '\0')
 		return 0;
 	kv = rte_kvargs_parse(da->args, keys);
-	if (kv == NULL || rte_kvargs_process(kv, keys[0], arg_ring, &l->port->want_poll) < 0) {
-		NORTH_LOG(
-			ERR, l, "arguments \"%s\": ring=poll or ring=v2, and no others", da->args);
+	if (kv == NULL || rte_kvargs_process(kv, keys[0], arg_ring, &l->port->want_poll) < 0 ||
+		rte_kvargs_process(kv, keys[1], arg_speed, &speed) < 0) {
+		NORTH_LOG(ERR, l,
+			"arguments \"%s\": ring=poll or ring=v2, speed= a link's in Mb/s, and no "
+			"others",
+			da->args);
 		ret = -EINVAL;
 	}
+	vbus_pmd_speed_set(l->eth, speed);
 	rte_kvargs_free(kv);
 	return ret;
 }

@@ -10,7 +10,9 @@
 #include "vbus_pmd_common.h"
 #include "vbus_pmd_trace.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_errno.h>
@@ -20,12 +22,12 @@ RTE_LOG_REGISTER(vbus_pmd_logtype, pmd.net.vbus, NOTICE);
 
 /* dpdk-pmdinfo.py looks for this string; DPDK's own generator is not run for us. */
 extern const char net_vbus_pmd_info[];
-__attribute__((used))
-const char net_vbus_pmd_info[] = "PMD_INFO_STRING= {\"name\" : \"net_vbus\", "
-				 "\"params\" : \"iface=<path> null=<bus> window=<path> "
-				 "side=<a|b> size=<int> "
-				 "name=<string> mac=<xx:xx:xx:xx:xx:xx> "
-				 "queues=<int> bus=<string> ring=<poll|v2>\", \"pci_ids\" : []}";
+__attribute__((used)) const char net_vbus_pmd_info[] =
+	"PMD_INFO_STRING= {\"name\" : \"net_vbus\", "
+	"\"params\" : \"iface=<path> null=<bus> window=<path> "
+	"side=<a|b> size=<int> "
+	"name=<string> mac=<xx:xx:xx:xx:xx:xx> "
+	"queues=<int> bus=<string> speed=<mbps> ring=<poll|v2>\", \"pci_ids\" : []}";
 
 static unsigned int
 xstats_count(const struct vbus_pmd_xstats *tables, unsigned int nb_tables)
@@ -129,13 +131,43 @@ vbus_pmd_dev_info(struct rte_eth_dev_info *info, uint16_t nb_queues)
 	info->speed_capa = RTE_ETH_LINK_SPEED_100G;
 }
 
+int
+vbus_pmd_speed_parse(const char *text, uint32_t *mbps)
+{
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n >= UINT32_MAX ||
+		rte_eth_speed_bitflag((uint32_t)n, RTE_ETH_LINK_FULL_DUPLEX) == 0)
+		return -EINVAL;
+	*mbps = (uint32_t)n;
+	return 0;
+}
+
+/* ethdev's own place for it: there is one per port, and it is shared between processes. */
+void
+vbus_pmd_speed_set(struct rte_eth_dev *dev, uint32_t mbps)
+{
+	dev->data->dev_link.link_speed = mbps;
+}
+
+uint32_t
+vbus_pmd_speed_capa(const struct rte_eth_dev *dev)
+{
+	return rte_eth_speed_bitflag(dev->data->dev_link.link_speed, RTE_ETH_LINK_FULL_DUPLEX);
+}
+
 bool
 vbus_pmd_link_set(struct rte_eth_dev *dev, bool up)
 {
 	struct rte_eth_link link;
 
 	memset(&link, 0, sizeof(link)); /* rte_eth_linkstatus_set() exchanges all 64 bits */
-	link.link_speed = VBUS_PMD_SPEED;
+	link.link_speed = dev->data->dev_link.link_speed;
+	if (link.link_speed == 0)
+		link.link_speed = VBUS_PMD_SPEED;
 	link.link_duplex = RTE_ETH_LINK_FULL_DUPLEX;
 	link.link_autoneg = RTE_ETH_LINK_FIXED;
 	link.link_status = up ? RTE_ETH_LINK_UP : RTE_ETH_LINK_DOWN;

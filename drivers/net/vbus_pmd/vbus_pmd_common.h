@@ -84,6 +84,11 @@ void vbus_pmd_stats_add_tx(struct rte_eth_stats *stats, vbus_eth_qstats_t *qstat
 
 /** Fill in what both ends answer alike: MTU, lengths, offloads, speed; the caller adds ring limits. */
 void vbus_pmd_dev_info(struct rte_eth_dev_info *info, uint16_t nb_queues);
+/** speed=MBPS, one that ethdev knows. @return 0, -EINVAL: it is none */
+int vbus_pmd_speed_parse(const char *text, uint32_t *mbps);
+/** The speed that the port's link reports from here on, and dev_info's capability. Probe. */
+void vbus_pmd_speed_set(struct rte_eth_dev *dev, uint32_t mbps);
+uint32_t vbus_pmd_speed_capa(const struct rte_eth_dev *dev);
 /** Set the port's link. @return true when its state changed. Any thread but an lcore's data path. */
 bool vbus_pmd_link_set(struct rte_eth_dev *dev, bool up);
 /** Say that it changed: a log line, and the LSC callback when asked for. Lock not held. */

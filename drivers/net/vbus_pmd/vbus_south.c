@@ -64,6 +64,7 @@ probe(struct rte_vdev_device *vdev)
 		rte_eth_dev_release_port(dev);
 		return ret;
 	}
+	vbus_pmd_speed_set(dev, args.speed);
 	port_dress(dev, port);
 	vbus_pmd_remote_serve(name);
 	rte_eth_dev_probing_finish(dev);

@@ -46,6 +46,7 @@ struct vbus_south_args {
 	bool bus_given; /**< by bus=, not made from the socket's name */
 	char name[VBUS_NAME_SIZE];
 	struct rte_ether_addr mac; /**< all zero: a random one */
+	uint32_t speed;		   /**< Mb/s; what the link reports */
 };
 
 /**

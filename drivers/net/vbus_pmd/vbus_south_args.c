@@ -29,12 +29,13 @@ enum key {
 	KEY_MAC,
 	KEY_QUEUES,
 	KEY_BUS,
+	KEY_SPEED,
 	KEY_COUNT
 };
 static const char *const key_names[KEY_COUNT] = {
-	"iface", "null", "window", "side", "size", "name", "mac", "queues", "bus"};
+	"iface", "null", "window", "side", "size", "name", "mac", "queues", "bus", "speed"};
 
-#define KEY_LIST "iface, null, window, side, size, name, mac, queues, bus"
+#define KEY_LIST "iface, null, window, side, size, name, mac, queues, bus, speed"
 
 __attribute__((format(printf, 3, 4))) static int
 refuse(char *reason, int error, const char *fmt, ...)
@@ -241,6 +242,12 @@ vbus_south_args_parse(
 		ret = take_mac(values[KEY_MAC], &args->mac, reason);
 	if (ret == 0 && values[KEY_QUEUES] != NULL)
 		ret = take_queues(values[KEY_QUEUES], reason);
+	args->speed = VBUS_PMD_SPEED;
+	if (ret == 0 && values[KEY_SPEED] != NULL &&
+		vbus_pmd_speed_parse(values[KEY_SPEED], &args->speed) != 0)
+		ret = refuse(reason, -EINVAL,
+			"speed=%.40s: not the speed of a link in Mb/s (10000, 25000, 100000 ...)",
+			values[KEY_SPEED]);
 	rte_kvargs_free(kv);
 	return ret;
 }

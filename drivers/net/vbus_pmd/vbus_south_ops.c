@@ -211,8 +211,8 @@ infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 		.nb_seg_max = UINT16_MAX,
 		.nb_mtu_seg_max = UINT16_MAX};
 
-	(void)dev;
 	vbus_pmd_dev_info(info, VBUS_SOUTH_QUEUES_MAX);
+	info->speed_capa = vbus_pmd_speed_capa(dev);
 	/* The rings are north's, sizes included: any number of descriptors is as good as another. */
 	info->rx_desc_lim = lim;
 	info->tx_desc_lim = lim;

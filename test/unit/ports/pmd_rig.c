@@ -39,7 +39,7 @@ rig_init(const char *plugins)
 	static char prefix[64], folder[512];
 	char *argv[] = {"rig", "--no-huge", "-m", "128", "--no-pci", "--lcores", "0@0",
 		"--file-prefix", prefix, "-d", folder, "-a", "vbus:l0,null=loop", "--vdev",
-		"net_vbus0,null=loop,name=eth0,mac=02:00:00:00:00:aa"};
+		"net_vbus0,null=loop,name=eth0,mac=02:00:00:00:00:aa,speed=25000"};
 
 	snprintf(prefix, sizeof(prefix), "vbusrig%d", (int)getpid());
 	snprintf(folder, sizeof(folder), "%s", plugins);

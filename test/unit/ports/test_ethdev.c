@@ -30,12 +30,17 @@ test_link_up(void)
 	CU_ASSERT_EQUAL(rig_up(rig.north), 0);
 	BOTH_ENDS(port, peer)
 	{
+		struct rte_eth_dev_info info;
 		struct rte_eth_link link;
 
 		(void)peer;
 		CU_ASSERT_TRUE(rig_wait_link(port, true));
 		CU_ASSERT_EQUAL(rte_eth_link_get_nowait(port, &link), 0);
-		CU_ASSERT(link.link_speed >= RTE_ETH_SPEED_NUM_10G);
+		CU_ASSERT_EQUAL(
+			link.link_speed, port == rig.south ? 25000 : RTE_ETH_SPEED_NUM_100G);
+		CU_ASSERT_EQUAL(rte_eth_dev_info_get(port, &info), 0);
+		CU_ASSERT_EQUAL(info.speed_capa,
+			port == rig.south ? RTE_ETH_LINK_SPEED_25G : RTE_ETH_LINK_SPEED_100G);
 		CU_ASSERT_EQUAL(link.link_duplex, RTE_ETH_LINK_FULL_DUPLEX);
 	}
 }
