@@ -23,9 +23,12 @@
  * time.
  *
  * Life. The tty_port's reference count is the port's: the device has one, each tty another. A
- * device that goes hangs the tty up and leaves a port that is `gone`: every operation looks at that
- * (output under out_lock, input in its work), for rings and buffers are no more. The number is used
- * again when the last reference is dropped.
+ * device that goes hangs the tty up and leaves a port that is `gone`. The number is used again when
+ * the last reference is dropped.
+ *
+ * Rings and buffers are no more when a port is `away`: every operation looks at that (output under
+ * out_lock, input in its work). So is one that is gone, and for a moment one whose output ring south
+ * broke: a work item opens the device anew, and who has the port open waits as for a slow reader.
  */
 
 #include <linux/console.h>
@@ -75,7 +78,8 @@ struct vserial {
 	struct vbus_device *vdev; /* not to be used once gone */
 	u32 index;
 	u32 entries, buffer; /* of either ring, as south takes them */
-	bool gone;	     /* written under out.lock */
+	bool gone;	     /* the device */
+	bool away;	     /* its rings; written under out.lock */
 	bool open;	     /* somebody may read */
 	bool throttled;
 	bool deaf;	     /* CREAD is off */
@@ -87,6 +91,7 @@ struct vserial {
 	struct vserial_out out;
 	struct vbus_shm *state;
 	struct work_struct state_work;
+	struct delayed_work again;
 	struct async_icount icount;
 	struct console con;
 	bool con_stuck; /* south took nothing for a while */
@@ -102,6 +107,7 @@ static inline struct vserial *to_vserial(struct tty_port *port)
 
 /* main */
 struct vserial *vserial_get(u32 index);
+void vserial_broken(struct vserial *p);
 void vserial_destroy(struct tty_port *port);
 
 /* tty */

@@ -18,7 +18,7 @@
 
 void vserial_in_kick(struct vserial *p)
 {
-	if (!READ_ONCE(p->gone))
+	if (!READ_ONCE(p->away))
 		mod_delayed_work(vserial_wq, &p->in.work, 0);
 }
 
@@ -58,7 +58,7 @@ int vserial_in_create(struct vserial *p)
 
 static bool vserial_in_wanted(const struct vserial *p)
 {
-	return !READ_ONCE(p->gone) && READ_ONCE(p->open) && !READ_ONCE(p->throttled) &&
+	return !READ_ONCE(p->away) && READ_ONCE(p->open) && !READ_ONCE(p->throttled) &&
 	       !READ_ONCE(p->deaf);
 }
 

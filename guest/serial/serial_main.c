@@ -12,6 +12,9 @@
 
 #include "serial.h"
 
+/* Between two tries to open a device anew: one that is broken always does not keep us busy. */
+#define AGAIN_DELAY HZ
+
 struct workqueue_struct *vserial_wq;
 
 static DEFINE_MUTEX(ports_lock);
@@ -98,28 +101,81 @@ static int vserial_start(struct vserial *p)
 	return 0;
 }
 
-static void vserial_free_buffer(struct vserial *p, void *mem, dma_addr_t dma)
+static void vserial_free_buffer(struct vserial *p, u8 **mem, dma_addr_t dma)
 {
-	if (mem)
-		vbus_dma_free(p->vdev->dma_dev, p->entries * p->buffer, mem, dma);
+	if (*mem)
+		vbus_dma_free(p->vdev->dma_dev, p->entries * p->buffer, *mem, dma);
+	*mem = NULL;
 }
 
 /*
  * From here on nobody touches rings, buffers and the state block. An operation that is under way
- * has the lock, a work item is waited for, and one that is queued late sees `gone`.
+ * has the lock, a work item is waited for, and one that is queued late sees `away`.
  */
-static void vserial_end(struct vserial *p)
+static void vserial_stop(struct vserial *p)
 {
 	spin_lock_irq(&p->out.lock);
-	p->gone = true;
+	p->away = true;
 	spin_unlock_irq(&p->out.lock);
 	cancel_delayed_work_sync(&p->in.work);
 	cancel_work_sync(&p->state_work);
 	vbus_device_close(p->vdev);
 	/* A notifier that had looked before us may have queued it again. */
 	cancel_work_sync(&p->state_work);
-	vserial_free_buffer(p, p->in.mem, p->in.dma);
-	vserial_free_buffer(p, p->out.mem, p->out.dma);
+	vserial_free_buffer(p, &p->in.mem, p->in.dma);
+	vserial_free_buffer(p, &p->out.mem, p->out.dma);
+}
+
+static void vserial_end(struct vserial *p)
+{
+	WRITE_ONCE(p->gone, true);
+	cancel_delayed_work_sync(&p->again);
+	vserial_stop(p);
+	/* Had it just brought the port back, somebody may have found it broken again. */
+	cancel_delayed_work_sync(&p->again);
+}
+
+/* South broke a ring. Any context, under out.lock. */
+void vserial_broken(struct vserial *p)
+{
+	queue_delayed_work(vserial_wq, &p->again, AGAIN_DELAY);
+}
+
+/* What south had not given back is lost, whether it has taken it or not; and what it had filled. */
+static void vserial_forget(struct vserial *p)
+{
+	p->in.begun = false;
+	p->in.brk = false;
+	p->in.at = 0;
+	p->in.len = 0;
+	p->out.bytes = 0;
+	p->out.begun = 0;
+}
+
+static void vserial_again_work(struct work_struct *work)
+{
+	struct vserial *p = container_of(to_delayed_work(work), struct vserial, again);
+	int ret;
+
+	if (READ_ONCE(p->gone) || READ_ONCE(p->vdev->dead))
+		return;
+	dev_warn(&p->vdev->dev, "a ring is broken, opening the device again\n");
+	vserial_stop(p);
+	vserial_forget(p);
+	ret = vserial_start(p);
+	if (ret < 0) {
+		dev_err(&p->vdev->dev, "cannot open the device again: %d\n", ret);
+		queue_delayed_work(vserial_wq, &p->again, AGAIN_DELAY);
+		return;
+	}
+	spin_lock_irq(&p->out.lock);
+	p->away = false;
+	spin_unlock_irq(&p->out.lock);
+	/* What came before this was passed over. */
+	queue_work(vserial_wq, &p->state_work);
+	vserial_in_kick(p);
+	vserial_out_flush(p);
+	tty_port_tty_wakeup(&p->port);
 }
 
 static int vserial_probe(struct vbus_device *vdev)
@@ -137,6 +193,7 @@ static int vserial_probe(struct vbus_device *vdev)
 	spin_lock_init(&p->out.lock);
 	INIT_DELAYED_WORK(&p->in.work, vserial_in_work);
 	INIT_WORK(&p->state_work, vserial_state_work);
+	INIT_DELAYED_WORK(&p->again, vserial_again_work);
 	ret = vserial_number(p);
 	if (ret < 0) {
 		tty_port_destroy(&p->port);

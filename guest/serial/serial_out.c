@@ -7,13 +7,23 @@
  * entry, which goes when it is full or south has taken others.
  *
  * Everything under out.lock, in any context. South is told under it too: a device that goes sets
- * `gone` under this lock, and the ring's signal must not end while somebody tells.
+ * `away` under this lock, and the ring's signal must not end while somebody tells.
  */
 #include "serial.h"
 
 static u8 *vserial_out_buffer(const struct vserial *p, u32 idx)
 {
 	return p->out.mem + (size_t)idx * p->buffer;
+}
+
+/* The next free entry; < 0: there is none. */
+static int vserial_out_tail(struct vserial *p)
+{
+	const int idx = vbus_ioq_valid_tail(&p->out.ring);
+
+	if (unlikely(p->out.ring.broken))
+		vserial_broken(p);
+	return idx;
 }
 
 /* The entry at the ring's tail, which is ours, with @len bytes in its buffer. */
@@ -38,7 +48,7 @@ static bool vserial_out_push_begun(struct vserial *p)
 
 	if (!p->out.begun)
 		return false;
-	idx = vbus_ioq_valid_tail(&p->out.ring);
+	idx = vserial_out_tail(p);
 	if (idx < 0)
 		return false; /* the ring is broken */
 	vserial_out_push(p, idx, p->out.begun, 0);
@@ -57,7 +67,7 @@ static bool vserial_out_push_special(struct vserial *p)
 		return false;
 	pushed = vserial_out_push_begun(p);
 	if (out->brk) {
-		idx = vbus_ioq_valid_tail(&out->ring);
+		idx = vserial_out_tail(p);
 		if (idx < 0)
 			return pushed;
 		vserial_out_push(p, idx, 0, VSERIAL_LEN_BREAK);
@@ -65,7 +75,7 @@ static bool vserial_out_push_special(struct vserial *p)
 		pushed = true;
 	}
 	if (out->x_char) {
-		idx = vbus_ioq_valid_tail(&out->ring);
+		idx = vserial_out_tail(p);
 		if (idx < 0)
 			return pushed;
 		*vserial_out_buffer(p, idx) = out->x_char;
@@ -106,7 +116,7 @@ static void vserial_out_notify(struct vbus_signal *sig)
 	u32 n = 0;
 
 	spin_lock_irqsave(&p->out.lock, flags);
-	if (!p->gone) {
+	if (!p->away) {
 		n = vserial_out_reap(p);
 		pushed = vserial_out_go(p);
 	}
@@ -136,11 +146,11 @@ u32 vserial_out_write(struct vserial *p, const u8 *buf, u32 len, bool more)
 	int idx;
 
 	spin_lock_irqsave(&out->lock, flags);
-	if (p->gone)
+	if (p->away)
 		goto unlock;
 	vserial_out_reap(p);
 	while (done < len) {
-		idx = vbus_ioq_valid_tail(&out->ring);
+		idx = vserial_out_tail(p);
 		if (idx < 0)
 			break;
 		n = min(len - done, p->buffer - out->begun);
@@ -165,7 +175,7 @@ void vserial_out_flush(struct vserial *p)
 	bool pushed = false;
 
 	spin_lock_irqsave(&p->out.lock, flags);
-	if (!p->gone)
+	if (!p->away)
 		pushed = vserial_out_go(p);
 	if (pushed)
 		vbus_signal_inject(p->out.ring.sig);
@@ -189,7 +199,7 @@ u32 vserial_out_room(struct vserial *p)
 	u32 room = 0;
 
 	spin_lock_irqsave(&p->out.lock, flags);
-	if (!p->gone) {
+	if (!p->away) {
 		vserial_out_reap(p);
 		if (!p->out.ring.broken)
 			room = vbus_ioq_valid_room(&p->out.ring) * p->buffer - p->out.begun;
@@ -205,7 +215,7 @@ u32 vserial_out_pending(struct vserial *p)
 	u32 n = 0;
 
 	spin_lock_irqsave(&p->out.lock, flags);
-	if (!p->gone) {
+	if (!p->away) {
 		vserial_out_reap(p);
 		n = p->out.bytes + p->out.begun;
 	}
@@ -219,7 +229,7 @@ void vserial_out_break(struct vserial *p)
 	bool pushed = false;
 
 	spin_lock_irqsave(&p->out.lock, flags);
-	if (!p->gone) {
+	if (!p->away) {
 		p->out.brk = true;
 		pushed = vserial_out_push_special(p);
 	}
@@ -234,7 +244,7 @@ void vserial_out_xchar(struct vserial *p, u8 ch)
 	bool pushed = false;
 
 	spin_lock_irqsave(&p->out.lock, flags);
-	if (!p->gone) {
+	if (!p->away) {
 		p->out.x_char = ch;
 		pushed = vserial_out_push_special(p);
 	}

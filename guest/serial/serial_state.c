@@ -17,7 +17,7 @@ static void vserial_state_notify(struct vbus_signal *sig)
 {
 	struct vserial *p = sig->priv;
 
-	if (!READ_ONCE(p->gone))
+	if (!READ_ONCE(p->away))
 		queue_work(vserial_wq, &p->state_work);
 }
 
@@ -28,6 +28,7 @@ int vserial_state_create(struct vserial *p)
 	shm = vbus_shm_alloc(p->vdev, VSERIAL_BLOCK_STATE, sizeof(struct vserial_state));
 	if (IS_ERR(shm))
 		return PTR_ERR(shm);
+	((struct vserial_state *)shm->addr)->north.flags = cpu_to_le32(p->out.mctrl);
 	vbus_shm_add_signal(shm, offsetof(struct vserial_state, signal), vserial_state_notify, p);
 	p->state = shm;
 	return vbus_shm_share(shm);
@@ -97,19 +98,20 @@ void vserial_state_work(struct work_struct *work)
 	struct vserial *p = container_of(work, struct vserial, state_work);
 	struct vserial_south s;
 
-	if (READ_ONCE(p->gone) || !vserial_state_read(p, &s))
+	if (READ_ONCE(p->away) || !vserial_state_read(p, &s))
 		return;
 	vserial_state_size(p, &s);
 	vserial_state_carrier(p, &s);
 }
 
-/* After START, before anybody knows of the port. */
+/* After START. Later than the first time a carrier that was lost meanwhile counts. */
 void vserial_state_begin(struct vserial *p)
 {
 	struct vserial_south s;
 
 	if (vserial_state_read(p, &s)) {
-		p->hangups = le32_to_cpu(s.hangups);
+		if (!p->away)
+			p->hangups = le32_to_cpu(s.hangups);
 		vserial_state_size(p, &s);
 		vserial_state_carrier(p, &s);
 	}
@@ -123,7 +125,7 @@ void vserial_mctrl(struct vserial *p, u32 set, u32 clear)
 
 	spin_lock_irqsave(&p->out.lock, flags);
 	mctrl = (p->out.mctrl & ~clear) | set;
-	if (mctrl != p->out.mctrl && !p->gone) {
+	if (mctrl != p->out.mctrl && !p->away) {
 		struct vserial_state *state = p->state->addr;
 
 		WRITE_ONCE(state->north.flags, cpu_to_le32(mctrl));
