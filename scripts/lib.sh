@@ -11,7 +11,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 packages_build='gcc libc6-dev meson ninja-build pkg-config libdpdk-dev dpdk dpdk-dev libconfuse-dev liburing-dev
 libjansson-dev libnuma-dev dpkg-dev xz-utils'
 packages_test='libcunit1-dev iproute2 iputils-ping iperf3 tcpdump python3 ethtool procps clang clang-format
-libclang-rt-dev valgrind shellcheck spin fio'
+libclang-rt-dev valgrind shellcheck spin fio python3-pyelftools'
 
 say()
 {
