@@ -11,8 +11,9 @@
  */
 
 /** Capability group and its bits. Bits 1 to 3 are kept for what is named in section 12. */
-#define VENET_CAP_GROUP_POLL 16U
-#define VENET_CAP_POLL_RING  (1U << 0)
+#define VENET_CAP_GROUP_POLL  16U
+#define VENET_CAP_POLL_RING   (1U << 0)
+#define VENET_CAP_POLL_PLACED (1U << 4) /* section 12.5; only together with POLL_RING */
 
 #define VENET_FUNC_POLLQUERY 8U
 
@@ -48,7 +49,8 @@ struct venet_poll_head {
 	struct shm_signal_desc signal;
 	vbus_le32 count; /* a power of two */
 	vbus_le32 kind;
-	uint8_t pad[32];
+	vbus_le64 back; /* PLACED: north address of struct venet_poll_back; else 0 */
+	uint8_t pad[24];
 	/* south's line */
 	vbus_le32 done; /* transmit: descriptors that south is done with, ever, modulo 2^32 */
 	uint8_t pad2[60];
@@ -60,7 +62,8 @@ VBUS_ASSERT_OFFSET(struct venet_poll_head, ver, 4);
 VBUS_ASSERT_OFFSET(struct venet_poll_head, signal, 8);
 VBUS_ASSERT_OFFSET(struct venet_poll_head, count, 24);
 VBUS_ASSERT_OFFSET(struct venet_poll_head, kind, 28);
-VBUS_ASSERT_OFFSET(struct venet_poll_head, pad, 32);
+VBUS_ASSERT_OFFSET(struct venet_poll_head, back, 32);
+VBUS_ASSERT_OFFSET(struct venet_poll_head, pad, 40);
 VBUS_ASSERT_OFFSET(struct venet_poll_head, done, 64);
 VBUS_ASSERT_OFFSET(struct venet_poll_head, pad2, 68);
 
@@ -74,6 +77,26 @@ VBUS_ASSERT_OFFSET(struct venet_poll_head, pad2, 68);
 #define VENET_POLL_META_OFFSET(count) (128ULL + 12ULL * (count))
 #define VENET_POLL_TX_SIZE(count)     (128ULL + 8ULL * (count))
 #define VENET_POLL_RX_SIZE(count)     (128ULL + 20ULL * (count))
+
+/** With PLACED: the area that south writes, at a multiple of 64. The block then ends behind the
+ *  descriptors, and `done` of its head means nothing.
+ */
+struct venet_poll_back {
+	struct shm_signal_desc signal; /* near north: section 12.5 */
+	uint8_t pad[48];
+	vbus_le32 done; /* transmit */
+	uint8_t pad2[60];
+};
+
+VBUS_ASSERT_SIZE(struct venet_poll_back, 128);
+VBUS_ASSERT_OFFSET(struct venet_poll_back, signal, 0);
+VBUS_ASSERT_OFFSET(struct venet_poll_back, done, 64);
+
+/** Receive: completions (u32), then requests (u64). */
+#define VENET_POLL_BACK_COMP_OFFSET	     128ULL
+#define VENET_POLL_BACK_META_OFFSET(count) (128ULL + 4ULL * (count))
+#define VENET_POLL_BACK_TX_SIZE		     128ULL
+#define VENET_POLL_BACK_RX_SIZE(count)	     (128ULL + 12ULL * (count))
 
 VBUS_STATIC_ASSERT(VENET_POLL_COMP_OFFSET(VENET_POLL_COUNT_MIN) % 64 == 0, "ABI: lines");
 VBUS_STATIC_ASSERT(VENET_POLL_META_OFFSET(VENET_POLL_COUNT_MIN) % 64 == 0, "ABI: lines");

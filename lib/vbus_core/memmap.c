@@ -25,8 +25,9 @@
 
 struct region {
 	struct vbus_iv iv;	   /* in north's addresses (first member) */
-	struct vbus_memfile *file; /* NULL: recorded only */
-	uint64_t offset;	   /* in the file */
+	struct vbus_memfile *file; /* NULL: recorded only, or the caller's */
+	uint8_t *mapped;	   /* the caller's memory */
+	uint64_t offset;	   /* in the file or there */
 	bool writable;
 };
 
@@ -88,6 +89,12 @@ fault_watch_start(void)
 
 /* ---- views ----------------------------------------------------------------------------------- */
 
+static bool
+is_accessible(const struct region *r)
+{
+	return r->file != NULL || r->mapped != NULL;
+}
+
 /* Make extents of the regions; with e == NULL only count them. */
 static uint32_t
 build_extents(const struct vbus_memmap *m, struct vbus_extent *e)
@@ -100,9 +107,9 @@ build_extents(const struct vbus_memmap *m, struct vbus_extent *e)
 		uint64_t len = iv->last - iv->first + 1;
 		uintptr_t va;
 
-		if (r->file == NULL)
+		if (!is_accessible(r))
 			continue;
-		va = (uintptr_t)r->file->va + r->offset;
+		va = (uintptr_t)(r->file != NULL ? r->file->va : r->mapped) + r->offset;
 		if (nb != 0 && last.iova + last.len == iv->first && last.va + last.len == va &&
 			last.writable == r->writable) {
 			last.len += len;
@@ -165,16 +172,15 @@ static void
 region_free(struct vbus_memmap *m, struct region *r)
 {
 	vbus_ivset_remove(&m->regions, &r->iv);
-	if (r->file != NULL) {
+	m->dirty |= is_accessible(r);
+	if (r->file != NULL)
 		vbus_memfile_put(&m->files, r->file);
-		m->dirty = true;
-	}
 	free(r);
 }
 
 static int
-region_add(
-	struct vbus_memmap *m, uint64_t iova, uint64_t len, int fd, uint64_t offset, uint32_t flags)
+region_add(struct vbus_memmap *m, uint64_t iova, uint64_t len, int fd, void *mapped,
+	uint64_t offset, uint32_t flags)
 {
 	struct region *r;
 	int ret = 0;
@@ -192,6 +198,8 @@ region_add(
 	r->iv.last = iova + (len - 1);
 	r->offset = offset;
 	r->writable = (flags & VBUS_MEM_WRITE) != 0;
+	r->mapped = mapped;
+	m->dirty |= mapped != NULL;
 	if (fd >= 0) {
 		r->file = vbus_memfile_get(&m->files, fd, iova, offset, len, r->writable, &ret);
 		if (r->file == NULL) {
@@ -220,9 +228,15 @@ vbus_memmap_add_borrowed(
 	/* Null connector: every address of the process is there already. */
 	if (m->identity)
 		return 0;
-	ret = region_add(m, iova, len, fd, offset, flags);
+	ret = region_add(m, iova, len, fd, NULL, offset, flags);
 	fault_watch_start();
 	return ret;
+}
+
+int
+vbus_memmap_add_mapped(struct vbus_memmap *m, uint64_t iova, uint64_t len, void *va, uint32_t flags)
+{
+	return m->identity ? 0 : region_add(m, iova, len, -1, va, 0, flags);
 }
 
 int
@@ -251,10 +265,11 @@ region_cut(struct vbus_memmap *m, struct region *r, uint64_t first, uint64_t las
 		right->offset = r->offset + (last + 1 - r->iv.first);
 		right->writable = r->writable;
 		right->file = r->file;
+		right->mapped = r->mapped;
 		if (right->file != NULL)
 			vbus_memfile_ref(right->file);
 	}
-	m->dirty |= r->file != NULL;
+	m->dirty |= is_accessible(r);
 	if (keep_left) {
 		/* Without memory or room for the right part it goes too: less access, never more. */
 		r->iv.last = first - 1;

@@ -109,6 +109,9 @@ int vbus_memmap_add(struct vbus_memmap *m, uint64_t iova, uint64_t len, int fd, 
 /** The same, but @p fd stays the caller's in every case. */
 int vbus_memmap_add_borrowed(struct vbus_memmap *m, uint64_t iova, uint64_t len, int fd,
 	uint64_t offset, uint32_t flags);
+/** The same for memory that the caller has mapped at @p va, and keeps so until the region is gone. */
+int vbus_memmap_add_mapped(
+	struct vbus_memmap *m, uint64_t iova, uint64_t len, void *va, uint32_t flags);
 #define VBUS_MEM_READ	     1u
 #define VBUS_MEM_WRITE	     2u
 #define VBUS_MEM_MAX_REGIONS 65535u

@@ -169,7 +169,7 @@ poll_busy(const struct vbus_venet *v)
 	const struct venet_ring *r = &v->ring[venet_block_rx(v)];
 	const struct vbus_poll_south *q = &v->poll[VENET_POLL_RX];
 
-	return r->shm != NULL && vbus_peer_load8(&r->sig.remote_peer->enabled) != 0 &&
+	return r->shm != NULL && vbus_signal_is_wanted(&r->sig) &&
 	       !vbus_poll_south_is_ready(q, q->r.mask);
 }
 

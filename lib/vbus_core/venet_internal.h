@@ -85,6 +85,7 @@ struct venet_path {
 	uint32_t poll_max; /**< longest frame that goes straight into a raw mbuf; 0: none does */
 	uint32_t sg;	   /**< VENET_CAP_* of group SG */
 	bool poll;
+	bool placed; /**< what south writes lies far (section 12.5) */
 	struct venet_ring from_north;
 	struct venet_pool sg_pool; /**< PMTD; base NULL: sg descriptors lie anywhere */
 	/* tx: to north's receive ring */
@@ -280,11 +281,17 @@ uint16_t venet_poll_rx(
 uint16_t venet_poll_tx(
 	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
 
+/** The same where frames, completions and counts are written across a link. */
+uint16_t venet_far_rx(
+	struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t venet_far_tx(
+	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+
 /** The same for a poller's ring: a peer that polls costs one load and no fence (section 12.4). */
 static inline bool
 venet_poll_signal(const struct venet_ring *r)
 {
-	if (likely(r->shm == NULL || vbus_peer_load8(&r->sig.remote_peer->enabled) == 0))
+	if (likely(r->shm == NULL || !vbus_signal_is_wanted(&r->sig)))
 		return false;
 	return venet_signal(r);
 }

@@ -16,11 +16,42 @@
 #include <errno.h>
 #include <string.h>
 
+#include <rte_atomic.h>
 #include <rte_mempool.h>
 
 #include "vbus_poll_meta.h"
 
 /* ---- control ----------------------------------------------------------------------------------- */
+
+/** @param[out] back  south's area of a placed ring: north named it, and all of it is mapped; else NULL */
+static int
+attach(struct vbus_poll_south *q, const struct vbus_shm *shm, uint32_t kind, unsigned int how,
+	void **back)
+{
+	const struct venet_conn_state *cs = vbus_conn_state(shm->conn);
+	struct vbus_memcache mc = {0};
+	uint64_t addr, len = 0;
+
+	*back = NULL;
+	if ((cs->poll & VENET_CAP_POLL_PLACED) == 0)
+		return vbus_poll_south_attach(
+			q, shm->va, shm->len, kind, VENET_RING_MAX, shm->cursor, how);
+	addr = vbus_poll_south_back(shm->va, shm->len, kind, &len);
+	if (addr != 0)
+		*back = vbus_memview_ptr(vbus_conn_view(shm->conn), &mc, addr, len);
+	return vbus_poll_south_attach_placed(
+		q, shm->va, shm->len, *back, len, kind, VENET_RING_MAX, shm->cursor, how);
+}
+
+static int
+attach_signal(struct vbus_signal *sig, const struct vbus_shm *shm, void *back)
+{
+	void *desc = shm->va + shm->signal_offset;
+
+	/* South's copy is at the beginning of its area. */
+	return back != NULL ? vbus_signal_attach_placed(sig, desc, back, VBUS_LOCALITY_SOUTH)
+			    : vbus_signal_attach(sig, desc, VBUS_LOCALITY_SOUTH);
+}
 
 int
 venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
@@ -28,10 +59,11 @@ venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
 	const uint32_t kind = shm->id == VBUS_VENET_BLOCK_POLL_RX ? VENET_POLL_RX : VENET_POLL_TX;
 	struct vbus_poll_south *q = &v->poll[kind];
 	struct venet_ring *r = &v->ring[shm->id];
+	void *back;
 	int ret;
 
 	memset(q, 0, sizeof(*q));
-	ret = vbus_poll_south_attach(q, shm->va, shm->len, kind, VENET_RING_MAX, shm->cursor, how);
+	ret = attach(q, shm, kind, how, &back);
 	if (ret < 0) {
 		VBUS_LOG_LIMITED(&v->log_limit, WARNING, "device %s: poll ring %u refused: %s",
 			v->dev->name, shm->id, vbus_ioq_refusal_name(q->refusal));
@@ -40,7 +72,7 @@ venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
 	}
 	if (!shm->has_signal)
 		return 0;
-	ret = vbus_signal_attach(&r->sig, shm->va + shm->signal_offset, VBUS_LOCALITY_SOUTH);
+	ret = attach_signal(&r->sig, shm, back);
 	if (ret == 0 && shm->signal_offset == VENET_POLL_SIGNAL_OFFSET) {
 		r->shm = shm;
 		return 0;
@@ -85,6 +117,11 @@ venet_poll_path(const struct vbus_venet *v, struct venet_path *p)
 	p->poll_to = v->poll[VENET_POLL_RX];
 	p->rx_burst = venet_poll_rx;
 	p->tx_burst = venet_poll_tx;
+	if (v->cs->poll & VENET_CAP_POLL_PLACED) {
+		p->placed = true;
+		p->rx_burst = venet_far_rx;
+		p->tx_burst = venet_far_tx;
+	}
 	p->mbuf_init = mbuf_init();
 	/* Mbufs whose buffers lie elsewhere have flags of their own: not raw. */
 	if (v->mp != NULL &&
@@ -108,18 +145,16 @@ venet_poll_discard(struct vbus_shm *shm)
 {
 	struct vbus_poll_south q;
 	struct vbus_signal sig;
+	void *back;
 	uint32_t n;
 
-	if (vbus_poll_south_attach(&q, shm->va, shm->len, VENET_POLL_TX, VENET_RING_MAX,
-		    shm->cursor, VBUS_IOQ_RESUME) != 0)
+	if (attach(&q, shm, VENET_POLL_TX, VBUS_IOQ_RESUME, &back) != 0)
 		return false;
 	n = vbus_poll_south_count(&q, q.r.mask + 1);
 	if (n == 0)
 		return false;
 	vbus_poll_south_consume(&q, n);
-	if (shm->has_signal &&
-		vbus_signal_attach(&sig, shm->va + shm->signal_offset, VBUS_LOCALITY_SOUTH) == 0 &&
-		vbus_signal_inject(&sig))
+	if (shm->has_signal && attach_signal(&sig, shm, back) == 0 && vbus_signal_inject(&sig))
 		vbus_shm_notify(shm);
 	return true;
 }
@@ -356,4 +391,15 @@ venet_poll_rx(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *
 	if (unlikely(f.stranger))
 		return (uint16_t)(f.nb + rx_any(q, p, pkts + f.nb, (uint16_t)(nb - f.nb)));
 	return (uint16_t)f.nb;
+}
+
+uint16_t
+venet_far_rx(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+{
+	const uint32_t pos = p->poll_from.cur->inuse_head;
+
+	nb = venet_poll_rx(q, p, pkts, nb);
+	if (pos != p->poll_from.cur->inuse_head)
+		rte_wmb(); /* the count leaves a write-combining buffer now */
+	return nb;
 }

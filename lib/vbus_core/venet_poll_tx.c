@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include <rte_atomic.h>
 #include <rte_mempool.h>
 
 #include "vbus_poll_meta.h"
@@ -52,7 +53,11 @@ venet_poll_push(const struct venet_path *p, const struct venet_tx_slots *s)
 
 	for (i = 0; i < s->used; i++)
 		comp[i] = (uint32_t)s->e[i].len;
+	if (p->placed)
+		rte_wmb(); /* as in venet_far_tx() */
 	vbus_poll_south_complete(&p->poll_to, comp, s->used);
+	if (p->placed)
+		rte_wmb();
 }
 
 void
@@ -159,7 +164,7 @@ is_plain(const struct rte_mbuf *m)
  */
 static __rte_always_inline uint32_t
 look_run(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, struct plain *f,
-	uint32_t pos, uint32_t n)
+	uint32_t pos, uint32_t n, const bool far)
 {
 	const struct vbus_poll *r = &p->poll_to.r;
 	const uint64_t *desc = &r->desc[pos & r->mask];
@@ -196,7 +201,8 @@ look_run(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts
 				break;
 			at = venet_reach(&q->mc, VENET_POLL_LEN_MAX);
 		}
-		rte_prefetch0_write(dst_peer[i]);
+		if (!far) /* a prefetch would read across */
+			rte_prefetch0_write(dst_peer[i]);
 		comp[i] = len;
 	}
 	f->bulk &= bulk;
@@ -205,7 +211,7 @@ look_run(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts
 
 static __rte_always_inline void
 look_ahead(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, struct plain *f,
-	uint32_t n)
+	uint32_t n, const bool far)
 {
 	const uint32_t pos = p->poll_to.cur->inuse_head;
 	uint32_t run, found;
@@ -216,27 +222,34 @@ look_ahead(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pk
 	f->nb = 0;
 	do {
 		run = vbus_poll_run(&p->poll_to.r, pos + f->nb, n - f->nb);
-		found = look_run(q, p, pkts + f->nb, f, pos + f->nb, run);
+		found = look_run(q, p, pkts + f->nb, f, pos + f->nb, run, far);
 		f->nb += found;
 	} while (unlikely(found == run && f->nb < n));
 	/* Q: north is done with the buffers. Partner: the release fence of vbus_poll_north_post(). */
 	vbus_peer_fence_acquire();
 }
 
-uint16_t
-venet_poll_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+static __rte_always_inline uint16_t
+tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb,
+	const bool far)
 {
 	struct plain f;
 	uint64_t bytes = 0;
 	uint32_t i;
 
-	look_ahead(q, p, pkts, &f, nb);
+	look_ahead(q, p, pkts, &f, nb, far);
 	for (i = 0; i < f.nb; i++) {
 		venet_copy(f.dst_peer[i], rte_pktmbuf_mtod(pkts[i], const uint8_t *), f.comp[i]);
 		bytes += f.comp[i];
 	}
 	if (likely(f.nb != 0)) {
+		/* Write-combining buffers are drained in any order: frames before completions, and
+		 * these at once. */
+		if (far)
+			rte_wmb();
 		vbus_poll_south_complete(&p->poll_to, f.comp, f.nb);
+		if (far)
+			rte_wmb();
 		q->stats.packets += f.nb;
 		q->stats.bytes += bytes;
 		q->stats.bursts++;
@@ -252,4 +265,16 @@ venet_poll_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf *
 	else if (unlikely(f.nb != nb))
 		f.nb += venet_tx_poll_any(q, p, pkts + f.nb, (uint16_t)(nb - f.nb));
 	return (uint16_t)f.nb;
+}
+
+uint16_t
+venet_poll_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+{
+	return tx(q, p, pkts, nb, false);
+}
+
+uint16_t
+venet_far_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+{
+	return tx(q, p, pkts, nb, true);
 }

@@ -148,5 +148,26 @@ vbus_signal_attach(struct vbus_signal *sig, void *desc_peer, enum vbus_locality 
 		return -EINVAL;
 	sig->local_peer = locality == VBUS_LOCALITY_SOUTH ? &d->south : &d->north;
 	sig->remote_peer = locality == VBUS_LOCALITY_SOUTH ? &d->north : &d->south;
+	sig->wanted_peer = &sig->remote_peer->enabled;
+	sig->told_peer = NULL;
+	return 0;
+}
+
+int
+vbus_signal_attach_placed(
+	struct vbus_signal *sig, void *near_peer, void *far_peer, enum vbus_locality locality)
+{
+	struct shm_signal_desc *d = far_peer;
+	int ret = vbus_signal_attach(sig, near_peer, locality);
+
+	if (ret < 0 || (uintptr_t)far_peer % 4 != 0)
+		return -EINVAL;
+	if (locality == VBUS_LOCALITY_SOUTH) {
+		sig->remote_peer = &d->north;
+		sig->told_peer = &d->south.enabled;
+	} else {
+		sig->remote_peer = &d->south;
+		sig->told_peer = &d->north.enabled;
+	}
 	return 0;
 }

@@ -11,15 +11,21 @@
 
 #include "vbus_signal.h"
 
+/* @param back  of a placed ring, else NULL */
 static void
-bind_ring(struct vbus_poll *r, uint8_t *mem, uint32_t kind, uint32_t count)
+bind_ring(struct vbus_poll *r, uint8_t *mem, uint8_t *back, uint32_t kind, uint32_t count)
 {
 	struct venet_poll_head *head = (void *)mem;
 	uint8_t log2 = (uint8_t)__builtin_ctz(count);
 
 	memset(r, 0, sizeof(*r));
 	r->desc = (uint64_t *)(void *)(mem + VENET_POLL_DESC_OFFSET);
-	if (kind == VENET_POLL_RX) {
+	if (back != NULL && kind == VENET_POLL_RX) {
+		r->comp = (uint32_t *)(void *)(back + VENET_POLL_BACK_COMP_OFFSET);
+		r->meta = (uint64_t *)(void *)(back + VENET_POLL_BACK_META_OFFSET(count));
+	} else if (back != NULL) {
+		r->done = &((struct venet_poll_back *)(void *)back)->done;
+	} else if (kind == VENET_POLL_RX) {
 		r->comp = (uint32_t *)(void *)(mem + VENET_POLL_COMP_OFFSET(count));
 		r->meta = (uint64_t *)(void *)(mem + VENET_POLL_META_OFFSET(count));
 	} else {
@@ -47,32 +53,60 @@ vbus_poll_count(uint32_t n)
 	return count;
 }
 
-int
-vbus_poll_north_format(
-	struct vbus_poll_north *q, void *mem, uint32_t kind, uint32_t count, uint32_t limit)
+static int
+format(struct vbus_poll_north *q, void *mem, void *back, uint64_t size, uint32_t kind,
+	uint32_t count, uint32_t limit)
 {
 	struct venet_poll_head *head = mem;
 
-	if ((uintptr_t)mem % 64 != 0 || !is_count(count) || kind > VENET_POLL_TX || limit == 0 ||
-		limit > count)
+	if ((uintptr_t)mem % 64 != 0 || (uintptr_t)back % 64 != 0 || !is_count(count) ||
+		kind > VENET_POLL_TX || limit == 0 || limit > count)
 		return -EINVAL;
-	/* Plain stores: the call that shares the block orders them before south's first look. */
-	memset(mem, 0, vbus_poll_size(kind, count));
+	/* No order: the call that shares the block comes later. Not memset(): device memory is stored
+	 * to in words.
+	 */
+	for (uint64_t i = 0; i < size; i += 8)
+		vbus_peer_store64((uint64_t *)(void *)((uint8_t *)mem + i), 0);
 	head->magic = VENET_POLL_MAGIC;
 	head->ver = VENET_POLL_VER;
 	vbus_signal_format(&head->signal);
 	head->count = count;
 	head->kind = kind;
-	bind_ring(&q->r, mem, kind, count);
+	bind_ring(&q->r, mem, back, kind, count);
 	q->head = 0;
 	q->tail = 0;
 	q->limit = limit;
 	return 0;
 }
 
+int
+vbus_poll_north_format(
+	struct vbus_poll_north *q, void *mem, uint32_t kind, uint32_t count, uint32_t limit)
+{
+	return format(q, mem, NULL, vbus_poll_size(kind, count), kind, count, limit);
+}
+
+int
+vbus_poll_north_format_placed(struct vbus_poll_north *q, void *far, void *back, uint64_t back_addr,
+	uint32_t kind, uint32_t count, uint32_t limit)
+{
+	struct venet_poll_head *head = far;
+	struct venet_poll_back *b = back;
+	int ret = back == NULL ? -EINVAL
+			       : format(q, far, back, vbus_poll_placed_size(count), kind, count,
+					 limit);
+
+	if (ret != 0)
+		return ret;
+	memset(back, 0, vbus_poll_back_size(kind, count));
+	vbus_signal_format(&b->signal);
+	head->back = back_addr;
+	return 0;
+}
+
 static enum vbus_ioq_refusal
-check_ring(const struct venet_poll_head *head_peer, uint64_t len, uint32_t kind, uint32_t count_max,
-	uint32_t *count)
+check_ring(const struct venet_poll_head *head_peer, uint64_t len, bool placed, uint32_t kind,
+	uint32_t count_max, uint32_t *count)
 {
 	uint32_t n;
 
@@ -88,7 +122,7 @@ check_ring(const struct venet_poll_head *head_peer, uint64_t len, uint32_t kind,
 	n = vbus_peer_load32(&head_peer->count);
 	if (!is_count(n) || n > count_max)
 		return VBUS_IOQ_BAD_COUNT;
-	if (len != vbus_poll_size(kind, n))
+	if (len != (placed ? vbus_poll_placed_size(n) : vbus_poll_size(kind, n)))
 		return VBUS_IOQ_BAD_SIZE;
 	*count = n;
 	return VBUS_IOQ_OK;
@@ -115,13 +149,17 @@ complete_left_over(struct vbus_poll_south *q)
 			&r->comp[(pos - n) & r->mask], vbus_poll_comp_phase(r, pos - n));
 }
 
-int
-vbus_poll_south_attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, uint32_t kind,
-	uint32_t count_max, struct vbus_ioq_cursor *cur, unsigned int how)
+static int
+attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, void *back, uint64_t back_len,
+	uint32_t kind, uint32_t count_max, struct vbus_ioq_cursor *cur, unsigned int how)
 {
 	uint32_t count = 0;
 
-	q->refusal = check_ring(mem_peer, len, kind, count_max, &count);
+	q->refusal = check_ring(mem_peer, len, back != NULL, kind, count_max, &count);
+	/* The count that was read before may not be this one. */
+	if (q->refusal == VBUS_IOQ_OK && back != NULL &&
+		back_len != vbus_poll_back_size(kind, count))
+		q->refusal = VBUS_IOQ_BAD_SIZE;
 	if (q->refusal == VBUS_IOQ_OK && how == VBUS_IOQ_RESUME && cur->count != count)
 		q->refusal = VBUS_IOQ_BAD_COUNT;
 	if (q->refusal != VBUS_IOQ_OK)
@@ -131,11 +169,42 @@ vbus_poll_south_attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, 
 		cur->inuse_tail = 0;
 		cur->count = count;
 	}
-	bind_ring(&q->r, mem_peer, kind, count);
+	bind_ring(&q->r, mem_peer, back, kind, count);
 	q->cur = cur;
 	if (kind == VENET_POLL_TX)
 		vbus_peer_store32_release(q->r.done, cur->inuse_head);
 	else if (how == VBUS_IOQ_RESUME)
 		complete_left_over(q);
 	return 0;
+}
+
+int
+vbus_poll_south_attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, uint32_t kind,
+	uint32_t count_max, struct vbus_ioq_cursor *cur, unsigned int how)
+{
+	return attach(q, mem_peer, len, NULL, 0, kind, count_max, cur, how);
+}
+
+uint64_t
+vbus_poll_south_back(const void *mem_peer, uint64_t len, uint32_t kind, uint64_t *back_len)
+{
+	const struct venet_poll_head *head = mem_peer;
+	uint32_t count = 0;
+
+	if (check_ring(head, len, true, kind, VENET_POLL_COUNT_MAX, &count) != VBUS_IOQ_OK)
+		return 0;
+	*back_len = vbus_poll_back_size(kind, count);
+	return vbus_peer_load64(&head->back);
+}
+
+int
+vbus_poll_south_attach_placed(struct vbus_poll_south *q, void *mem_peer, uint64_t len, void *back,
+	uint64_t back_len, uint32_t kind, uint32_t count_max, struct vbus_ioq_cursor *cur,
+	unsigned int how)
+{
+	if (back == NULL || (uintptr_t)back % 64 != 0) {
+		q->refusal = VBUS_IOQ_BAD_ALIGN;
+		return -EINVAL;
+	}
+	return attach(q, mem_peer, len, back, back_len, kind, count_max, cur, how);
 }

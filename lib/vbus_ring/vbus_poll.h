@@ -83,6 +83,28 @@ uint32_t vbus_poll_count(uint32_t n);
 int vbus_poll_north_format(
 	struct vbus_poll_north *q, void *mem, uint32_t kind, uint32_t count, uint32_t limit);
 
+/** Bytes of the blocks of a placed ring: north's and south's. */
+static inline uint64_t
+vbus_poll_placed_size(uint32_t count)
+{
+	return VENET_POLL_TX_SIZE(count);
+}
+static inline uint64_t
+vbus_poll_back_size(uint32_t kind, uint32_t count)
+{
+	return kind == VENET_POLL_RX ? VENET_POLL_BACK_RX_SIZE(count) : VENET_POLL_BACK_TX_SIZE;
+}
+
+/**
+ * The same for a placed ring (section 12.5).
+ *
+ * @param far   vbus_poll_placed_size() bytes near south, written only
+ * @param back  vbus_poll_back_size() bytes near north
+ * @param back_addr  its north address
+ */
+int vbus_poll_north_format_placed(struct vbus_poll_north *q, void *far, void *back,
+	uint64_t back_addr, uint32_t kind, uint32_t count, uint32_t limit);
+
 /**
  * South: check a block that north shares, and bind to it. Control thread.
  *
@@ -92,6 +114,18 @@ int vbus_poll_north_format(
  */
 int vbus_poll_south_attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, uint32_t kind,
 	uint32_t count_max, struct vbus_ioq_cursor *cur, unsigned int how);
+
+/**
+ * South, a placed ring: where its other area is.
+ * @param[out] back_len  bytes that it has
+ * @return north address, or 0: there is none in this block
+ */
+uint64_t vbus_poll_south_back(
+	const void *mem_peer, uint64_t len, uint32_t kind, uint64_t *back_len);
+/** vbus_poll_south_attach() of a placed ring. @p back  @p back_len bytes, or NULL: -EINVAL */
+int vbus_poll_south_attach_placed(struct vbus_poll_south *q, void *mem_peer, uint64_t len,
+	void *back, uint64_t back_len, uint32_t kind, uint32_t count_max,
+	struct vbus_ioq_cursor *cur, unsigned int how);
 
 /* ---- words ------------------------------------------------------------------------------------- */
 

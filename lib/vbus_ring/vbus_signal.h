@@ -46,10 +46,15 @@ enum vbus_locality {
 	VBUS_LOCALITY_SOUTH,
 };
 
-/** A signal as one side sees it. Copyable; owns nothing. */
+/**
+ * A signal as one side sees it. Copyable; owns nothing. A placed one (doc/abi.md 12.5) lies in two
+ * descriptors, of which one is near us; what is far is only written.
+ */
 struct vbus_signal {
-	struct shm_signal_irq *local_peer;  /**< our record: we are interrupted by it */
-	struct shm_signal_irq *remote_peer; /**< the other side's: we inject into it */
+	struct shm_signal_irq *local_peer;  /**< our record: we are interrupted by it; near */
+	struct shm_signal_irq *remote_peer; /**< the other side's: we inject into it; far */
+	const uint8_t *wanted_peer;	    /**< its switch, near: that record's, or its copy here */
+	uint8_t *told_peer; /**< placed: the copy of our switch, far; else NULL */
 };
 
 /** Write a fresh descriptor (north, before the block is shared): nothing enabled or pending. */
@@ -62,6 +67,10 @@ void vbus_signal_format(struct shm_signal_desc *desc);
  * @return 0; -EINVAL: not aligned to 4 bytes, wrong magic or version
  */
 int vbus_signal_attach(struct vbus_signal *sig, void *desc_peer, enum vbus_locality locality);
+
+/** The same with the descriptor that is near us and the far one, of which nothing is read. */
+int vbus_signal_attach_placed(
+	struct vbus_signal *sig, void *near_peer, void *far_peer, enum vbus_locality locality);
 
 /**
  * Tell the other side that there is something to look at.
@@ -80,7 +89,10 @@ vbus_signal_inject(const struct vbus_signal *sig)
 	 * vbus_signal_wakeup() after pending is cleared and of vbus_signal_enable().
 	 */
 	vbus_peer_fence_full();
-	if (vbus_peer_load8(&r->enabled) == 0 || vbus_peer_load8(&r->pending) != 0)
+	if (vbus_peer_load8(sig->wanted_peer) == 0)
+		return false;
+	/* What is far is not read: a delivery too many instead, section 12.5. */
+	if (sig->told_peer == NULL && vbus_peer_load8(&r->pending) != 0)
 		return false;
 	vbus_peer_store8(&r->pending, 1);
 	return true;
@@ -90,7 +102,7 @@ vbus_signal_inject(const struct vbus_signal *sig)
 static inline bool
 vbus_signal_is_outstanding(const struct vbus_signal *sig)
 {
-	return vbus_peer_load8(&sig->remote_peer->enabled) != 0 &&
+	return vbus_peer_load8(sig->wanted_peer) != 0 &&
 	       vbus_peer_load8(&sig->remote_peer->pending) != 0;
 }
 
@@ -119,6 +131,8 @@ static inline bool
 vbus_signal_enable(const struct vbus_signal *sig)
 {
 	vbus_peer_store8(&sig->local_peer->enabled, 1);
+	if (sig->told_peer != NULL)
+		vbus_peer_store8(sig->told_peer, 1);
 	/* E: enabled is visible before dirty is read. Partner: the fence of vbus_signal_inject(). */
 	vbus_peer_fence_full();
 	return vbus_signal_is_raised(sig);
@@ -130,6 +144,15 @@ vbus_signal_disable(const struct vbus_signal *sig)
 {
 	/* No fence: an interrupt too many does no harm. */
 	vbus_peer_store8(&sig->local_peer->enabled, 0);
+	if (sig->told_peer != NULL)
+		vbus_peer_store8(sig->told_peer, 0);
+}
+
+/** Does the other side want to be interrupted? One load. */
+static inline bool
+vbus_signal_is_wanted(const struct vbus_signal *sig)
+{
+	return vbus_peer_load8(sig->wanted_peer) != 0;
 }
 
 /** Looks at the ring. It may call vbus_signal_disable(). */

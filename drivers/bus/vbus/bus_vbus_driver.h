@@ -151,6 +151,14 @@ void rte_vbus_signal(const struct rte_vbus_shm *shm);
  */
 void *rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int socket);
 void rte_vbus_zone_free(struct rte_vbus_device *dev, const char *tag);
+/**
+ * Is a read of the peer's memory slow on this link, so that it pays to have what a side reads near
+ * that side? Then rte_vbus_zone() is memory near us, and rte_vbus_zone_far() memory near the peer,
+ * which is to be written only (with rte_wmb() between what has an order: it may be mapped
+ * write-combining); else NULL + ENOTSUP.
+ */
+bool rte_vbus_has_far(const struct rte_vbus_device *dev);
+void *rte_vbus_zone_far(struct rte_vbus_device *dev, const char *tag, size_t len);
 /** Address of peer-visible memory (zones, mbuf pools) as the peer knows it. */
 uint64_t rte_vbus_addr(const struct rte_vbus_device *dev, const void *va);
 /**

@@ -296,9 +296,9 @@ struct vbus_link_ops {
 	int (*unmap)(struct rte_vbus_link *link, uint64_t iova, uint64_t len,
 		void (*done)(void *arg), void *arg);
 	/* The medium has memory of its own, and the peer sees nothing else (window): from start to
-	 * stop. NULL ops: EAL's memory. alloc: zeroed, 64-byte aligned, or NULL and errno. alloc and
+	 * stop. NULL ops: EAL's memory. Some of it lies near the peer. alloc: zeroed, 64-byte aligned, or NULL and errno. alloc and
 	 * free with the lock held, the others on any thread. */
-	void *(*alloc)(struct rte_vbus_link *link, size_t len);
+	void *(*alloc)(struct rte_vbus_link *link, size_t len, bool far);
 	void (*free)(struct rte_vbus_link *link, void *va);
 	uint64_t (*addr)(const struct rte_vbus_link *link, const void *va);
 	bool (*visible)(const struct rte_vbus_link *link, const void *va, size_t len);
@@ -455,8 +455,8 @@ bool vbus_memory_visible(const void *va, size_t len);
 
 /* Memory that peers can see, zeroed, 64-byte aligned, contiguous for them. Lock NOT held. NULL
  * + rte_errno. */
-void *vbus_zone_alloc(
-	struct rte_vbus_link *link, size_t len, int socket, const struct rte_memzone **mz);
+void *vbus_zone_alloc(struct rte_vbus_link *link, size_t len, bool far, int socket,
+	const struct rte_memzone **mz);
 void vbus_zone_release(struct rte_vbus_link *link, void *va, const struct rte_memzone *mz);
 /* Of a device that leaves its link: what is the medium's. Lock held. */
 void vbus_zone_leave(struct vbus_dev *d);

@@ -297,7 +297,7 @@ static int
 link_prepare(struct rte_vbus_link *link)
 {
 	link->shared = vbus_zone_alloc(
-		link, sizeof(*link->shared), SOCKET_ID_ANY, &link->shared_mz);
+		link, sizeof(*link->shared), false, SOCKET_ID_ANY, &link->shared_mz);
 	if (link->shared == NULL)
 		return -ENOMEM;
 	if (!vbus_link_visible(link, link->shared, sizeof(*link->shared))) {

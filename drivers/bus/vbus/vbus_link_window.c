@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "ivset.h"
+#include "vbus_peer.h"
 #include "vbus_window.h"
 
 #define BLOCK_ALIGN 64u
@@ -38,12 +39,12 @@ struct window_tp {
 
 /* ---- memory ------------------------------------------------------------------------------------ */
 
-/* First fit in the arena near us: blocks are few and live long. */
+/* First fit in the arena near us, or in the one near south: blocks are few and live long. */
 static void *
-window_alloc(struct rte_vbus_link *link, size_t len)
+window_alloc(struct rte_vbus_link *link, size_t len, bool far)
 {
 	struct window_tp *tp = link->transport;
-	const struct vbus_window_arena *a = &tp->w.near_north;
+	const struct vbus_window_arena *a = far ? &tp->w.near_south : &tp->w.near_north;
 	uint64_t at = a->start, end = a->start + a->len;
 	struct vbus_iv *next, *iv;
 
@@ -61,7 +62,9 @@ window_alloc(struct rte_vbus_link *link, size_t len)
 	iv->first = at;
 	iv->last = at + len - 1;
 	vbus_ivset_insert(&tp->blocks, iv);
-	memset(tp->w.base + at, 0, len);
+	/* Words: it may be device memory. */
+	for (size_t i = 0; i < len; i += sizeof(uint64_t))
+		vbus_peer_store64((uint64_t *)(void *)(tp->w.base + at + i), 0);
 	return tp->w.base + at;
 }
 

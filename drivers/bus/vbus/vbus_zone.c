@@ -87,7 +87,8 @@ eal_alloc(size_t len, int socket, const struct rte_memzone **mz)
 }
 
 void *
-vbus_zone_alloc(struct rte_vbus_link *link, size_t len, int socket, const struct rte_memzone **mz)
+vbus_zone_alloc(struct rte_vbus_link *link, size_t len, bool far, int socket,
+	const struct rte_memzone **mz)
 {
 	void *va;
 
@@ -95,7 +96,7 @@ vbus_zone_alloc(struct rte_vbus_link *link, size_t len, int socket, const struct
 	if (link->ops->alloc == NULL)
 		return eal_alloc(len, socket, mz);
 	vbus_ctl_lock();
-	va = link->ops->alloc(link, len);
+	va = link->ops->alloc(link, len, far);
 	vbus_ctl_unlock();
 	return va;
 }
@@ -133,8 +134,8 @@ zone_find(struct vbus_dev *d, const char *tag)
 	return z;
 }
 
-void *
-rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int socket)
+static void *
+zone(struct rte_vbus_device *dev, const char *tag, size_t len, bool far, int socket)
 {
 	struct vbus_dev *d = vbus_dev_of(dev);
 	struct vbus_zone *z;
@@ -150,7 +151,7 @@ rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int sock
 		return NULL;
 	}
 	strcpy(z->tag, tag);
-	z->va = vbus_zone_alloc(dev->link, len, socket, &z->mz);
+	z->va = vbus_zone_alloc(dev->link, len, far, socket, &z->mz);
 	if (z->va == NULL) {
 		free(z);
 		rte_errno = ENOMEM;
@@ -168,6 +169,28 @@ rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int sock
 		return NULL;
 	}
 	return z->va;
+}
+
+void *
+rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int socket)
+{
+	return zone(dev, tag, len, false, socket);
+}
+
+bool
+rte_vbus_has_far(const struct rte_vbus_device *dev)
+{
+	return dev->link->ops->alloc != NULL;
+}
+
+void *
+rte_vbus_zone_far(struct rte_vbus_device *dev, const char *tag, size_t len)
+{
+	if (!rte_vbus_has_far(dev)) {
+		rte_errno = ENOTSUP;
+		return NULL;
+	}
+	return zone(dev, tag, len, true, SOCKET_ID_ANY);
 }
 
 void

@@ -21,6 +21,7 @@
  *     vbus_north_sg.c      transmit bursts: scatter-gather with offloads
  *     vbus_north_poll.c    receive bursts on the ring for pollers
  *     vbus_north_poll_tx.c transmit bursts on it
+ *     vbus_north_far.c     both on such a ring across a link, whose parts lie near their readers
  *     vbus_north_bounce.c  frames that the peer cannot see are copied
  *     vbus_north_stats.c   basic and extended statistics, dump
  *     vbus_north_regs.c    registers: where the rings stand
@@ -74,6 +75,7 @@ typedef uint64_t __attribute__((may_alias)) north_rearm_t;
 #define NORTH_RX_IOVS_MAX   64u
 #define NORTH_BOUNCE_SLOTS  256u
 #define NORTH_BOUNCE_SG_LEN 4096u /**< 17 of them hold the largest frame */
+#define NORTH_FAR_SG_LEN    1728u /**< the same with 38; the arenas of a window are small */
 #define NORTH_POOLS	    64u
 
 /** Which burst runs on a queue; 0: none. */
@@ -82,13 +84,15 @@ enum north_rx_path {
 	NORTH_RX_LINEAR,
 	NORTH_RX_COPY, /**< the pool is invisible to the peer: own buffers, copied */
 	NORTH_RX_L4RO,
-	NORTH_RX_POLL,
+	NORTH_RX_POLL, /**< from here on: rings for pollers */
+	NORTH_RX_FAR,  /**< and near their readers */
 };
 enum north_tx_path {
 	NORTH_TX_OFF,
 	NORTH_TX_LINEAR,
 	NORTH_TX_SG,
 	NORTH_TX_POLL,
+	NORTH_TX_FAR,
 };
 
 /* X(field, "xstat name"): written by the polling thread of that direction only. */
@@ -162,7 +166,7 @@ struct north_rxq {
 
 	/* The polling thread's. */
 	struct vbus_ioq_north ring VBUS_CACHE_ALIGNED;
-	uint8_t *copy_base; /**< COPY: buffers, one per entry */
+	uint8_t *copy_base; /**< COPY, FAR: buffers, one per entry */
 	uint64_t copy_addr; /**< their north address */
 	uint32_t copy_slot; /**< bytes of one */
 	/* L4RO */
@@ -204,6 +208,7 @@ struct north_txq {
 	uint32_t reap_at; /**< entries in use before a burst looks for finished ones */
 	bool fast_free;
 	bool sg;	 /**< chains and requests were agreed on */
+	bool far;	 /**< the ring is a placed one */
 	bool tso4, tso6; /**< granted */
 
 	struct vbus_ioq_north ring VBUS_CACHE_ALIGNED;
@@ -237,7 +242,8 @@ struct north_txq {
 struct north_layout {
 	size_t rx_poll, tx_poll;
 	size_t rx_ring, tx_ring, ev_ring, ev_pool, rx_pool, page_ring, rx_copy, tx_pool, bounce;
-	size_t total;
+	size_t rx_back, tx_back; /**< FAR: rx_poll, tx_poll and bounce then lie in the far zone */
+	size_t total, far_total;
 };
 
 /** What a session agreed on. */
@@ -263,8 +269,8 @@ struct north_port {
 	struct rte_ether_addr mac;
 	struct north_session s;
 	struct north_layout lay;
-	uint8_t *zone;
-	size_t zone_len;
+	uint8_t *zone, *far; /**< near us; near the peer, on a link where that is far */
+	size_t zone_len, far_len;
 	struct north_rxq *rxq;
 	struct north_txq *txq;
 	struct vbus_ioq_north evq;
@@ -422,6 +428,12 @@ uint16_t north_rx_l4ro(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb)
 uint16_t north_tx_sg(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb);
 uint16_t north_rx_poll(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb);
 uint16_t north_tx_poll(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t north_rx_far(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t north_tx_far(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb);
+/** Frames of any kind on a ring for pollers. @return taken (sent, or dropped and counted) */
+uint16_t north_tx_poll_any(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb);
+/** A frame from peer-visible memory into a chain of mbufs. NULL: the pool is empty. */
+struct rte_mbuf *north_rx_copy_frame(struct north_rxq *q, const uint8_t *src, uint32_t len);
 /** Raw mbufs of the queue's pool; as many of @p n as there are, failures counted. */
 uint32_t north_rx_alloc(struct north_rxq *q, struct rte_mbuf **m, uint32_t n, uint64_t *nb_failed);
 /** Post buffers for as much as is missing (also the first fill). @return buffers posted. */
@@ -429,6 +441,10 @@ uint32_t north_rx_refill(struct north_rxq *q);
 uint32_t north_rx_copy_refill(struct north_rxq *q);
 uint32_t north_l4ro_refill(struct north_rxq *q);
 void north_l4ro_refill_pages(struct north_rxq *q);
+uint32_t north_far_refill(struct north_rxq *q);
+/** Format the placed rings and bind to them. @param back_addr  north address of south's area */
+int north_far_build_rx(struct north_port *p, struct north_rxq *q, uint64_t back_addr);
+int north_far_build_tx(struct north_port *p, struct north_txq *q, uint64_t back_addr);
 /** @p least  missing buffers that are worth a refill, 1 or more */
 uint32_t north_poll_refill(struct north_rxq *q, uint32_t least);
 /** Flags of a received frame, or the work they ask for. False: drop, counted. */
@@ -510,7 +526,7 @@ north_rx_fill(const struct north_rxq *q, struct rte_mbuf *m, uint32_t len)
 static inline void
 north_signal(const struct vbus_signal *sig, const struct rte_vbus_shm *shm, uint64_t *nb_signals)
 {
-	if (likely(vbus_peer_load8(&sig->remote_peer->enabled) == 0))
+	if (likely(!vbus_signal_is_wanted(sig)))
 		return;
 	if (vbus_signal_inject(sig)) {
 		rte_vbus_signal(shm);

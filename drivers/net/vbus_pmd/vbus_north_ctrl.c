@@ -136,12 +136,17 @@ negotiate_poll(struct north_local *l, struct north_session *s)
 {
 	const struct north_port *p = l->port;
 	struct venet_poll_query q = {0};
-	uint32_t bits = 0;
+	uint32_t want = VENET_CAP_POLL_RING, bits = 0;
 	int ret;
 
-	if (!p->want_poll || s->rx == NORTH_RX_COPY)
+	/* Across a link, buffers are slots near their readers, and one slot holds a frame. */
+	if (rte_vbus_has_far(l->vdev) && p->mtu <= VENET_POLL_LEN_MAX - VBUS_PMD_OVERHEAD)
+		want |= VENET_CAP_POLL_PLACED;
+	if (!p->want_poll || (s->rx == NORTH_RX_COPY && want == VENET_CAP_POLL_RING))
 		return 0;
-	ret = negcap(l, VENET_CAP_GROUP_POLL, VENET_CAP_POLL_RING, &bits);
+	ret = negcap(l, VENET_CAP_GROUP_POLL, want, &bits);
+	if (ret == 0 && bits != 0 && bits != want)
+		ret = negcap(l, VENET_CAP_GROUP_POLL, 0, &bits);
 	if (ret < 0 || bits == 0)
 		return ret == -EINVAL ? 0 : ret;
 	ret = rte_vbus_call(l->vdev, VENET_FUNC_POLLQUERY, &q, sizeof(q));
@@ -150,8 +155,8 @@ negotiate_poll(struct north_local *l, struct north_session *s)
 		return negcap(l, VENET_CAP_GROUP_POLL, 0, &bits);
 	s->poll_rx_id = q.rx_id;
 	s->poll_tx_id = q.tx_id;
-	s->rx = NORTH_RX_POLL;
-	s->tx = NORTH_TX_POLL;
+	s->rx = bits & VENET_CAP_POLL_PLACED ? NORTH_RX_FAR : NORTH_RX_POLL;
+	s->tx = bits & VENET_CAP_POLL_PLACED ? NORTH_TX_FAR : NORTH_TX_POLL;
 	return 0;
 }
 
@@ -177,7 +182,7 @@ negotiate(struct north_local *l)
 		ret = negotiate_poll(l, &s);
 	if (ret == 0 && s.rx == NORTH_RX_L4RO)
 		ret = query_l4ro(l, &s);
-	if (ret == 0 && s.tx != NORTH_TX_POLL && (s.sg & VENET_CAP_PMTD)) {
+	if (ret == 0 && s.tx < NORTH_TX_POLL && (s.sg & VENET_CAP_PMTD)) {
 		ret = rte_vbus_call(l->vdev, VENET_FUNC_PMTDQUERY, NULL, 0);
 		if (ret >= 0) {
 			s.pmtd_id = (uint32_t)ret;
@@ -193,7 +198,7 @@ negotiate(struct north_local *l)
 /* ---- sharing ------------------------------------------------------------------------------------- */
 
 static int
-share_one(struct north_local *l, enum north_block which, uint32_t id, size_t off, size_t len,
+share_at(struct north_local *l, enum north_block which, uint32_t id, void *va, size_t len,
 	void (*notify)(struct rte_vbus_shm *shm))
 {
 	struct rte_vbus_shm *shm = &l->shm[which];
@@ -201,7 +206,7 @@ share_one(struct north_local *l, enum north_block which, uint32_t id, size_t off
 
 	memset(shm, 0, sizeof(*shm));
 	shm->id = id;
-	shm->va = l->port->zone + off;
+	shm->va = va;
 	shm->len = (uint32_t)len;
 	shm->signal_offset = notify != NULL ? (int32_t)IOQ_RING_SIGNAL_OFFSET : -1;
 	shm->notify = notify;
@@ -210,6 +215,13 @@ share_one(struct north_local *l, enum north_block which, uint32_t id, size_t off
 	if (ret < 0)
 		NORTH_LOG(ERR, l, "sharing block %u (%zu bytes): %s", id, len, rte_strerror(-ret));
 	return ret;
+}
+
+static int
+share_one(struct north_local *l, enum north_block which, uint32_t id, size_t off, size_t len,
+	void (*notify)(struct rte_vbus_shm *shm))
+{
+	return share_at(l, which, id, l->port->zone + off, len, notify);
 }
 
 static int
@@ -241,6 +253,21 @@ share_poll(struct north_local *l)
 	return ret;
 }
 
+/* North's parts of placed rings; they name south's. */
+static int
+share_far(struct north_local *l)
+{
+	const struct north_port *p = l->port;
+	int ret;
+
+	ret = share_at(l, NORTH_SHM_RX, p->s.poll_rx_id, p->far + p->lay.rx_poll,
+		vbus_poll_placed_size(p->rxq->poll.r.mask + 1), north_intr_notify);
+	if (ret == 0)
+		ret = share_at(l, NORTH_SHM_TX, p->s.poll_tx_id, p->far + p->lay.tx_poll,
+			vbus_poll_placed_size(p->txq->poll.r.mask + 1), notify_nothing);
+	return ret;
+}
+
 static int
 share(struct north_local *l)
 {
@@ -265,6 +292,8 @@ share(struct north_local *l)
 	}
 	if (ret == 0 && p->s.rx == NORTH_RX_POLL)
 		return share_poll(l);
+	if (ret == 0 && p->s.rx == NORTH_RX_FAR)
+		return share_far(l);
 	if (ret == 0)
 		ret = share_one(l, NORTH_SHM_RX, VENET_QUEUE_RX, lay->rx_ring, vbus_ioq_size(nb_rx),
 			north_intr_notify);
@@ -352,7 +381,10 @@ north_ctrl_up(struct north_local *l)
 	}
 	vbus_pmd_trace_session_up(p->port_id, 0, (uint8_t)p->s.rx, (uint8_t)p->s.tx);
 	NORTH_LOG(INFO, l, "linked: %s rings, sg 0x%x l4ro 0x%x events 0x%x",
-		p->s.rx == NORTH_RX_POLL ? "poll" : "v2", p->s.sg, p->s.l4ro, p->s.evq);
+		p->s.rx == NORTH_RX_FAR	   ? "placed poll"
+		: p->s.rx == NORTH_RX_POLL ? "poll"
+					   : "v2",
+		p->s.sg, p->s.l4ro, p->s.evq);
 	return 0;
 }
 

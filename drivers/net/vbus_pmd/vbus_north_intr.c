@@ -71,7 +71,7 @@ intr_post_all(struct north_rxq *q, int path)
 static bool
 intr_frames_wait(const struct north_rxq *q, int path)
 {
-	if (path != NORTH_RX_POLL)
+	if (path < NORTH_RX_POLL)
 		return vbus_ioq_north_ready_count(&q->ring, 1) > 0;
 	/* South looks at `enabled` without a fence: have its CPU pass one (doc/abi.md 12.4). */
 	vbus_mark_fence();

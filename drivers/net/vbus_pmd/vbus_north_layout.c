@@ -14,7 +14,8 @@
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
-#define ZONE_TAG "venet"
+#define ZONE_TAG     "venet"
+#define ZONE_TAG_FAR "venet far"
 
 /* Room for n bytes at a multiple of a cache line. */
 static size_t
@@ -39,7 +40,9 @@ bounce_len(const struct north_port *p)
 {
 	uint32_t len = RTE_ALIGN_CEIL((uint32_t)p->mtu + VBUS_PMD_OVERHEAD, RTE_CACHE_LINE_SIZE);
 
-	return p->s.sg & VENET_CAP_SG ? RTE_MAX(len, NORTH_BOUNCE_SG_LEN) : len;
+	if ((p->s.sg & VENET_CAP_SG) == 0)
+		return len;
+	return RTE_MAX(len, p->s.tx == NORTH_TX_FAR ? NORTH_FAR_SG_LEN : NORTH_BOUNCE_SG_LEN);
 }
 
 static void
@@ -47,9 +50,18 @@ layout_plan(struct north_port *p)
 {
 	const struct north_rxq *rxq = p->rxq;
 	struct north_layout *lay = &p->lay;
-	size_t at = 0;
+	size_t at = 0, far = 0;
 
-	if (p->s.rx == NORTH_RX_POLL) {
+	if (p->s.rx == NORTH_RX_FAR) {
+		const uint32_t nb_rx = vbus_poll_count(rxq->nb_desc);
+
+		lay->rx_poll = take(&far, vbus_poll_placed_size(nb_rx));
+		lay->tx_poll = take(&far, vbus_poll_placed_size(vbus_poll_count(p->txq->nb_desc)));
+		lay->rx_back = take(&at, vbus_poll_back_size(VENET_POLL_RX, nb_rx));
+		lay->tx_back = take(&at, VENET_POLL_BACK_TX_SIZE);
+		lay->rx_copy = take(&at, (size_t)rxq->copy_slot * nb_rx);
+		lay->bounce = take(&far, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
+	} else if (p->s.rx == NORTH_RX_POLL) {
 		lay->rx_poll = take(
 			&at, vbus_poll_size(VENET_POLL_RX, vbus_poll_count(rxq->nb_desc)));
 		lay->tx_poll = take(
@@ -60,7 +72,8 @@ layout_plan(struct north_port *p)
 	}
 	lay->ev_ring = take_ring(&at, p->txq->nb_desc);
 	lay->ev_pool = take(&at, (size_t)p->s.ev_size * p->txq->nb_desc);
-	lay->bounce = take(&at, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
+	if (p->s.rx != NORTH_RX_FAR)
+		lay->bounce = take(&at, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
 	if (p->s.tx == NORTH_TX_SG)
 		lay->tx_pool = take(&at, (size_t)NORTH_TX_SLOT * p->txq->nb_desc);
 	if (p->s.rx == NORTH_RX_COPY)
@@ -70,6 +83,17 @@ layout_plan(struct north_port *p)
 		lay->page_ring = take_ring(&at, rxq->nb_pages);
 	}
 	lay->total = at;
+	lay->far_total = far;
+}
+
+static int
+no_room(struct north_local *l, size_t len, const char *where)
+{
+	int ret = rte_errno != 0 ? -rte_errno : -ENOMEM;
+
+	NORTH_LOG(ERR, l, "no memory %sfor rings and pools (%zu bytes): %s", where, len,
+		rte_strerror(-ret));
+	return ret;
 }
 
 static int
@@ -77,18 +101,21 @@ layout_zone(struct north_local *l)
 {
 	struct north_port *p = l->port;
 
-	if (p->zone != NULL && p->zone_len >= p->lay.total) {
+	if (p->zone != NULL && p->zone_len >= p->lay.total && p->far_len >= p->lay.far_total) {
 		memset(p->zone, 0, p->lay.total);
-		return 0;
+		return 0; /* the rings in the far zone are formatted, the rest is written first */
 	}
 	north_layout_free(l);
 	p->zone = rte_vbus_zone(l->vdev, ZONE_TAG, p->lay.total, l->eth->data->numa_node);
-	if (p->zone == NULL) {
-		NORTH_LOG(ERR, l, "no memory for rings and pools (%zu bytes): %s", p->lay.total,
-			rte_strerror(rte_errno));
-		return rte_errno != 0 ? -rte_errno : -ENOMEM;
-	}
+	if (p->zone == NULL)
+		return no_room(l, p->lay.total, "");
 	p->zone_len = p->lay.total;
+	if (p->lay.far_total == 0)
+		return 0;
+	p->far = rte_vbus_zone_far(l->vdev, ZONE_TAG_FAR, p->lay.far_total);
+	if (p->far == NULL)
+		return no_room(l, p->lay.far_total, "near the peer ");
+	p->far_len = p->lay.far_total;
 	return 0;
 }
 
@@ -97,9 +124,12 @@ north_layout_free(struct north_local *l)
 {
 	struct north_port *p = l->port;
 
-	if (p->zone == NULL)
-		return;
-	rte_vbus_zone_free(l->vdev, ZONE_TAG);
+	if (p->far != NULL)
+		rte_vbus_zone_free(l->vdev, ZONE_TAG_FAR);
+	p->far = NULL;
+	p->far_len = 0;
+	if (p->zone != NULL)
+		rte_vbus_zone_free(l->vdev, ZONE_TAG);
 	p->zone = NULL;
 	p->zone_len = 0;
 }
@@ -121,6 +151,13 @@ rx_dimension(struct north_port *p)
 		q->requests = (p->s.l4ro & VENET_CAP_SG) != 0;
 		q->room = RTE_MIN(data_room, q->requests ? VENET_POLL_LEN_MAX : q->frame_max);
 		q->plain_max = RTE_MIN(q->room, q->frame_max);
+		return;
+	}
+	if (p->s.rx == NORTH_RX_FAR) {
+		q->requests = false;
+		q->room = q->frame_max;
+		q->plain_max = RTE_MIN(q->room, data_room);
+		q->copy_slot = RTE_ALIGN_CEIL(q->room, RTE_CACHE_LINE_SIZE);
 		return;
 	}
 	if (p->s.rx != NORTH_RX_L4RO) {
@@ -204,6 +241,19 @@ rx_poll_build(struct north_local *l)
 }
 
 static int
+rx_far_build(struct north_local *l)
+{
+	struct north_port *p = l->port;
+	struct north_rxq *q = p->rxq;
+
+	memset(&q->ring, 0, sizeof(q->ring));
+	q->sw = NULL; /* no mbuf is in this ring */
+	q->copy_base = p->zone + p->lay.rx_copy;
+	q->copy_addr = rte_vbus_addr(l->vdev, q->copy_base);
+	return north_far_build_rx(p, q, rte_vbus_addr(l->vdev, p->zone + p->lay.rx_back));
+}
+
+static int
 rx_ring_build(struct north_local *l)
 {
 	struct north_port *p = l->port;
@@ -228,7 +278,10 @@ rx_build(struct north_local *l)
 	uint32_t posted;
 	int ret;
 
-	ret = p->s.rx == NORTH_RX_POLL ? rx_poll_build(l) : rx_ring_build(l);
+	if (p->s.rx == NORTH_RX_FAR)
+		ret = rx_far_build(l);
+	else
+		ret = p->s.rx == NORTH_RX_POLL ? rx_poll_build(l) : rx_ring_build(l);
 	if (ret < 0)
 		return ret;
 	q->shm = &l->shm[NORTH_SHM_RX];
@@ -251,6 +304,9 @@ rx_build(struct north_local *l)
 		break;
 	case NORTH_RX_POLL:
 		posted = north_poll_refill(q, 1);
+		break;
+	case NORTH_RX_FAR:
+		posted = north_far_refill(q);
 		break;
 	case NORTH_RX_COPY:
 		q->copy_base = p->zone + p->lay.rx_copy;
@@ -287,13 +343,20 @@ tx_arrays(struct north_txq *q, int socket)
 }
 
 static int
-tx_ring_build(struct north_port *p)
+tx_ring_build(struct north_local *l)
 {
+	struct north_port *p = l->port;
 	struct north_txq *q = p->txq;
 	uint8_t *ring = p->zone + (p->s.tx == NORTH_TX_POLL ? p->lay.tx_poll : p->lay.tx_ring);
 	int ret;
 
 	q->nb_void = 0;
+	q->far = p->s.tx == NORTH_TX_FAR;
+	if (q->far) {
+		q->sw = q->ring.cookies;
+		memset(&q->ring, 0, sizeof(q->ring));
+		return north_far_build_tx(p, q, rte_vbus_addr(l->vdev, p->zone + p->lay.tx_back));
+	}
 	if (p->s.tx != NORTH_TX_POLL) {
 		q->sw = NULL;
 		ret = vbus_ioq_north_format(&q->ring, ring, q->nb_desc, q->ring.cookies, 1);
@@ -316,12 +379,12 @@ tx_build(struct north_local *l)
 {
 	struct north_port *p = l->port;
 	struct north_txq *q = p->txq;
-	uint8_t *bounce = p->zone + p->lay.bounce;
+	uint8_t *bounce = (p->s.tx == NORTH_TX_FAR ? p->far : p->zone) + p->lay.bounce;
 	int ret;
 
 	ret = tx_arrays(q, l->eth->data->numa_node);
 	if (ret == 0)
-		ret = tx_ring_build(p);
+		ret = tx_ring_build(l);
 	if (ret < 0)
 		return ret;
 	q->shm = &l->shm[NORTH_SHM_TX];

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 
+#include <rte_atomic.h>
 #include <rte_mempool.h>
 #include <rte_prefetch.h>
 
@@ -76,7 +77,7 @@ static inline uint32_t
 entries_for(const struct rte_mbuf *m)
 {
 	return RTE_MAX(RTE_MIN((uint32_t)m->nb_segs, NORTH_TX_IOVS),
-		       (m->pkt_len / NORTH_BOUNCE_SG_LEN) + 1) +
+		       (m->pkt_len / NORTH_FAR_SG_LEN) + 1) +
 	       1 + m->pkt_len / 8192;
 }
 
@@ -146,14 +147,17 @@ put_any(struct north_txq *q, struct rte_mbuf *m)
 	for (uint32_t i = 0; i < n; i++)
 		q->sw[(r->tail + i) & r->r.mask] = i + 1 < n ? 0 : e.cookie;
 	q->nb_void += n - 1;
+	if (q->far)
+		rte_wmb(); /* copies before descriptors, see vbus_north_far.c */
 	vbus_poll_north_post(r, d, n);
+	if (q->far)
+		rte_wmb();
 	q->stats.packets++;
 	return 1;
 }
 
-/* @return frames taken (sent, or dropped and counted) */
-static uint16_t __rte_noinline
-tx_any(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb)
+uint16_t __rte_noinline
+north_tx_poll_any(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb)
 {
 	uint16_t done;
 
@@ -224,7 +228,7 @@ north_tx_poll(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb)
 		done = (uint16_t)(done + n);
 		if (unlikely(n < RTE_MIN(RTE_MIN(left, room), NORTH_CHUNK))) {
 			/* One frame, then look again: it may have named the pool of the others. */
-			if (tx_any(q, pkts + done, 1) == 0)
+			if (north_tx_poll_any(q, pkts + done, 1) == 0)
 				break;
 			done++;
 		}

@@ -141,7 +141,7 @@ north_tx_queue_stop(struct rte_eth_dev *dev, uint16_t qid)
 	north_ctrl_publish(l);
 	vbus_mark_wait(&q->mark);
 	if (l->port->linked) /* what south is done with goes back now, the rest with the session */
-		l->port->s.tx == NORTH_TX_POLL ? north_poll_reap(q, UINT32_MAX)
+		l->port->s.tx >= NORTH_TX_POLL ? north_poll_reap(q, UINT32_MAX)
 					       : north_tx_reap(q, q->ring.nb_used);
 	pthread_mutex_unlock(&l->lock);
 	return 0;
@@ -231,7 +231,7 @@ north_monitor_addr(void *rxq, struct rte_power_monitor_cond *cond)
 
 	if (path == NORTH_RX_OFF)
 		return -ENOLINK; /* nothing to wait for: the caller goes on polling */
-	if (path == NORTH_RX_POLL) {
+	if (path >= NORTH_RX_POLL) {
 		cond->addr = &q->poll.r.comp[q->poll.head & q->poll.r.mask];
 		cond->size = sizeof(q->poll.r.comp[0]);
 		cond->opaque[0] = vbus_poll_comp_phase(&q->poll.r, q->poll.head);
@@ -255,7 +255,7 @@ north_rx_queue_count(void *rxq)
 
 	if (path == NORTH_RX_OFF)
 		return 0;
-	if (path == NORTH_RX_POLL)
+	if (path >= NORTH_RX_POLL)
 		return (vbus_queue_count_t)vbus_poll_north_ready_count(&q->poll, q->nb_desc);
 	return (vbus_queue_count_t)vbus_ioq_north_ready_count(&q->ring, q->nb_desc);
 }
@@ -268,7 +268,7 @@ north_tx_queue_count(void *txq)
 
 	if (path == NORTH_TX_OFF)
 		return 0;
-	if (path == NORTH_TX_POLL)
+	if (path >= NORTH_TX_POLL)
 		return (int)(vbus_poll_north_used(&q->poll) - vbus_poll_north_done(&q->poll));
 	return (int)(q->ring.nb_used - vbus_ioq_north_done_count(&q->ring, q->nb_desc));
 }
@@ -284,9 +284,9 @@ north_rx_desc_status(void *rxq, uint16_t offset)
 		return -EINVAL;
 	if (path == NORTH_RX_OFF ||
 		offset >=
-			(path == NORTH_RX_POLL ? vbus_poll_north_used(&q->poll) : q->ring.nb_used))
+			(path >= NORTH_RX_POLL ? vbus_poll_north_used(&q->poll) : q->ring.nb_used))
 		return RTE_ETH_RX_DESC_UNAVAIL;
-	if (path == NORTH_RX_POLL)
+	if (path >= NORTH_RX_POLL)
 		return vbus_poll_north_is_ready(&q->poll, offset) ? RTE_ETH_RX_DESC_DONE
 								  : RTE_ETH_RX_DESC_AVAIL;
 	idx = vbus_ioq_advance(q->ring.head, offset, q->ring.count);
@@ -307,7 +307,7 @@ north_tx_desc_status(void *txq, uint16_t offset)
 	if (path == NORTH_TX_OFF)
 		return RTE_ETH_TX_DESC_UNAVAIL;
 	/* Offset 0 is the next entry to be filled. */
-	if (path == NORTH_TX_POLL)
+	if (path >= NORTH_TX_POLL)
 		return offset < vbus_poll_north_room(&q->poll) + vbus_poll_north_done(&q->poll)
 			       ? RTE_ETH_TX_DESC_DONE
 			       : RTE_ETH_TX_DESC_FULL;

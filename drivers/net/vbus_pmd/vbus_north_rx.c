@@ -120,9 +120,8 @@ north_rx_copy_refill(struct north_rxq *q)
 	return q->ring.count;
 }
 
-/* One frame into a chain of mbufs. NULL: the pool is empty. */
-static struct rte_mbuf *
-rx_copy_frame(struct north_rxq *q, const uint8_t *src, uint32_t len)
+struct rte_mbuf *
+north_rx_copy_frame(struct north_rxq *q, const uint8_t *src, uint32_t len)
 {
 	struct rte_mbuf *head = NULL, **link = &head, *m;
 	uint32_t off = 0;
@@ -166,7 +165,7 @@ north_rx_copy(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb)
 		} else if (e.len - NORTH_FRAME_MIN > q->room - NORTH_FRAME_MIN) {
 			q->stats.drop_len++;
 		} else {
-			pkts[done] = rx_copy_frame(
+			pkts[done] = north_rx_copy_frame(
 				q, q->copy_base + (size_t)slot * q->copy_slot, (uint32_t)e.len);
 			if (pkts[done] == NULL) {
 				q->stats.drop_nombuf++;
@@ -208,6 +207,9 @@ north_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t nb)
 		break;
 	case NORTH_RX_COPY:
 		n = north_rx_copy(q, pkts, nb);
+		break;
+	case NORTH_RX_FAR:
+		n = north_rx_far(q, pkts, nb);
 		break;
 	default:
 		break;

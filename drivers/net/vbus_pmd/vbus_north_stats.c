@@ -160,7 +160,7 @@ north_priv_dump(struct rte_eth_dev *dev, FILE *file)
 		p->caps_sg, p->caps_l4ro, p->s.sg, p->s.l4ro, p->s.evq);
 	fprintf(file, "  MTU %u, zone %zu bytes\n", p->mtu, p->zone_len);
 	if (p->linked) {
-		if (p->s.rx == NORTH_RX_POLL) {
+		if (p->s.rx >= NORTH_RX_POLL) {
 			dump_poll(file, "rx", &p->rxq->poll);
 			dump_poll(file, "tx", &p->txq->poll);
 		} else {

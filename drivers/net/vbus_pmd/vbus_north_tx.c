@@ -197,6 +197,8 @@ north_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t nb)
 		}
 		if (likely(path == NORTH_TX_POLL)) {
 			n = north_tx_poll(q, pkts, nb);
+		} else if (path == NORTH_TX_FAR) {
+			n = north_tx_far(q, pkts, nb);
 		} else if (path == NORTH_TX_LINEAR) {
 			n = tx_linear(q, pkts, nb);
 		} else {
@@ -216,7 +218,7 @@ north_tx_done_cleanup(void *txq, uint32_t free_cnt)
 
 	vbus_mark_enter(&q->mark);
 	path = atomic_load_explicit(&q->path, memory_order_acquire);
-	if (path == NORTH_TX_POLL)
+	if (path >= NORTH_TX_POLL)
 		n = north_poll_reap(q, free_cnt != 0 ? free_cnt : UINT32_MAX);
 	else if (path != NORTH_TX_OFF)
 		n = north_tx_reap(q, free_cnt != 0 ? free_cnt : q->ring.nb_used);

@@ -53,8 +53,8 @@ arenas_add(struct window_link *l)
 
 	vbus_memmap_batch_begin(m);
 	for (size_t i = 0; i < 2 && ret == 0; i++)
-		ret = vbus_memmap_add_borrowed(m, arenas[i]->start, arenas[i]->len, l->w.fd,
-			arenas[i]->start, VBUS_MEM_READ | VBUS_MEM_WRITE);
+		ret = vbus_memmap_add_mapped(m, arenas[i]->start, arenas[i]->len,
+			l->w.base + arenas[i]->start, VBUS_MEM_READ | VBUS_MEM_WRITE);
 	if (vbus_memmap_batch_end(m) != 0 && ret == 0)
 		ret = -ENOMEM;
 	return ret;

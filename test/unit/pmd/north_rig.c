@@ -86,6 +86,15 @@ attach_poll(struct vbus_poll_south *q, unsigned int which, uint32_t kind, uint32
 	struct rte_vbus_shm *shm = rig_block(id);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(shm);
+	if (rig.far) {
+		uint64_t len = 0, back = vbus_poll_south_back(shm->va, shm->len, kind, &len);
+
+		CU_ASSERT_EQUAL_FATAL(
+			vbus_poll_south_attach_placed(q, shm->va, shm->len, (void *)(uintptr_t)back,
+				len, kind, 2048, &rig.cur[which], VBUS_IOQ_FRESH),
+			0);
+		return;
+	}
 	CU_ASSERT_EQUAL_FATAL(vbus_poll_south_attach(q, shm->va, shm->len, kind, 2048,
 				      &rig.cur[which], VBUS_IOQ_FRESH),
 		0);
@@ -204,7 +213,7 @@ rte_vbus_signal(const struct rte_vbus_shm *shm)
 	rig.nb_signals++;
 }
 
-static void *zone;
+static void *zone, *zone_far;
 
 void *
 rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int socket)
@@ -220,10 +229,29 @@ rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int sock
 void
 rte_vbus_zone_free(struct rte_vbus_device *dev, const char *tag)
 {
+	void **z = strcmp(tag, "venet far") == 0 ? &zone_far : &zone;
+
+	(void)dev;
+	rte_free(*z);
+	*z = NULL;
+}
+
+bool
+rte_vbus_has_far(const struct rte_vbus_device *dev)
+{
+	(void)dev;
+	return rig.far;
+}
+
+void *
+rte_vbus_zone_far(struct rte_vbus_device *dev, const char *tag, size_t len)
+{
 	(void)dev;
 	(void)tag;
-	rte_free(zone);
-	zone = NULL;
+	CU_ASSERT_TRUE(rig.far);
+	CU_ASSERT_PTR_NULL(zone_far);
+	zone_far = rte_zmalloc("rig_zone_far", len, 64);
+	return zone_far;
 }
 
 uint64_t
@@ -360,6 +388,7 @@ rig_remove(void)
 	CU_ASSERT_NOT_EQUAL(rte_eth_dev_get_port_by_name("vbus:l.d", &port), 0);
 	CU_ASSERT_FALSE(rig.open);
 	CU_ASSERT_PTR_NULL(zone);
+	CU_ASSERT_PTR_NULL(zone_far);
 }
 
 int

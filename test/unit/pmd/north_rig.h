@@ -41,6 +41,7 @@ struct rig {
 	/* what it offers */
 	uint32_t sg, evq, l4ro;
 	uint32_t poll;			  /* set it after rig_probe() */
+	bool far;			  /* likewise: reads of the peer's memory are slow */
 	int fail_func;			  /* this function answers -EINVAL; -1: none */
 	int open_error;			  /* 0: opens */
 	bool hide_all;			  /* no pool is visible */

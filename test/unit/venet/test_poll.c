@@ -23,11 +23,14 @@ static struct vbus_shm shm[2];
 static struct vbus_ioq_cursor cursor[2];
 static uint64_t buf[COUNT]; /* of the receive ring */
 static uint32_t room;
+static bool placed; /* south's areas lie elsewhere */
 
 static int
 share_poll(uint32_t kind, struct vbus_poll_north *q, uint32_t limit)
 {
-	uint32_t len = (uint32_t)vbus_poll_size(kind, COUNT);
+	uint32_t len = (uint32_t)(placed ? vbus_poll_placed_size(COUNT)
+					 : vbus_poll_size(kind, COUNT));
+	uint64_t back = placed ? rig_alloc(&r, vbus_poll_back_size(kind, COUNT)) : 0;
 
 	memset(&shm[kind], 0, sizeof(shm[kind]));
 	shm[kind].id = VBUS_VENET_BLOCK_POLL_RX + kind;
@@ -36,7 +39,12 @@ share_poll(uint32_t kind, struct vbus_poll_north *q, uint32_t limit)
 	shm[kind].va = rig_ptr(&r, shm[kind].iova);
 	shm[kind].conn = &r.conn;
 	shm[kind].cursor = &cursor[kind];
-	CU_ASSERT_EQUAL(vbus_poll_north_format(q, shm[kind].va, kind, COUNT, limit), 0);
+	if (placed)
+		CU_ASSERT_EQUAL(vbus_poll_north_format_placed(q, shm[kind].va, rig_ptr(&r, back),
+					back, kind, COUNT, limit),
+			0);
+	else
+		CU_ASSERT_EQUAL(vbus_poll_north_format(q, shm[kind].va, kind, COUNT, limit), 0);
 	return r.cls->ops->shm(&r.conn, &shm[kind]);
 }
 
@@ -54,7 +62,10 @@ up(uint32_t sg, uint32_t l4ro, uint32_t rx_room)
 	uint32_t i;
 
 	rig_open(&r, sg, 0, l4ro);
-	CU_ASSERT_EQUAL(rig_negcap(&r, VENET_CAP_GROUP_POLL, 0xff), VENET_CAP_POLL_RING);
+	CU_ASSERT_EQUAL(rig_negcap(&r, VENET_CAP_GROUP_POLL, VENET_CAP_POLL_PLACED), 0);
+	CU_ASSERT_EQUAL(rig_negcap(&r, VENET_CAP_GROUP_POLL,
+				VENET_CAP_POLL_RING | (placed ? VENET_CAP_POLL_PLACED : 0)),
+		VENET_CAP_POLL_RING | (placed ? VENET_CAP_POLL_PLACED : 0));
 	CU_ASSERT_EQUAL_FATAL(share_poll(VENET_POLL_RX, &rx, COUNT), 0);
 	CU_ASSERT_EQUAL_FATAL(share_poll(VENET_POLL_TX, &tx, COUNT), 0);
 	room = rx_room;
@@ -510,6 +521,52 @@ test_control(void)
 	rig_close(&r);
 }
 
+/* What south writes lies in an area that the ring's block names. */
+static void
+test_placed(void)
+{
+	placed = true;
+	test_from_north();
+	test_from_north_mixed();
+	test_from_north_requests();
+	test_to_north();
+	test_to_north_full();
+	test_noise();
+	placed = false;
+}
+
+/* A block that names no area, one that is not there, and one that reaches beyond north's memory. */
+static void
+test_placed_hostile(void)
+{
+	static const uint64_t back[] = {
+		0, 8, RIG_BASE + 8, RIG_SEAM + RIG_HALF - 64, UINT64_MAX - 63};
+	uint64_t *word;
+	size_t i;
+
+	placed = true;
+	rig_open(&r, 0, 0, 0);
+	rig_negcap(&r, VENET_CAP_GROUP_POLL, VENET_CAP_POLL_RING | VENET_CAP_POLL_PLACED);
+	CU_ASSERT_EQUAL(share_poll(VENET_POLL_TX, &tx, COUNT), 0);
+	CU_ASSERT_EQUAL(share_poll(VENET_POLL_RX, &rx, COUNT), 0);
+	rig_close(&r);
+	for (i = 0; i < RTE_DIM(back); i++) {
+		rig_open(&r, 0, 0, 0);
+		rig_negcap(&r, VENET_CAP_GROUP_POLL, VENET_CAP_POLL_RING | VENET_CAP_POLL_PLACED);
+		CU_ASSERT_EQUAL(share_poll(VENET_POLL_TX, &tx, COUNT), 0);
+		/* The same block once more, changed, under the other number. */
+		shm[VENET_POLL_RX] = shm[VENET_POLL_TX];
+		shm[VENET_POLL_RX].id = VBUS_VENET_BLOCK_POLL_RX;
+		((struct venet_poll_head *)(void *)shm[VENET_POLL_RX].va)->kind = VENET_POLL_RX;
+		word = (uint64_t *)(void *)(shm[VENET_POLL_RX].va +
+					    offsetof(struct venet_poll_head, back));
+		*word = back[i];
+		CU_ASSERT_EQUAL(r.cls->ops->shm(&r.conn, &shm[VENET_POLL_RX]), -EINVAL);
+		rig_close(&r);
+	}
+	placed = false;
+}
+
 int
 main(void)
 {
@@ -524,6 +581,8 @@ main(void)
 		{"to north: full rings", test_to_north_full},
 		{"to north: buffers that lie", test_to_north_hostile},
 		{"down, up, moved, flushed, dropped", test_control},
+		{"placed: the same", test_placed},
+		{"placed: areas that are none", test_placed_hostile},
 		{NULL, NULL},
 	};
 	int ret = rig_eal("test_venet_poll");
