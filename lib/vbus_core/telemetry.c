@@ -26,6 +26,7 @@
 #include "vbus_bridge.h"
 #include "vbus_compat.h"
 #include "vbus_core.h"
+#include "vbus_distance.h"
 #include "vbus_ctl.h"
 
 #define PAGE_ENTRIES 512u
@@ -369,6 +370,20 @@ tel_link(const char *params, struct rte_tel_data *d)
 }
 
 static int
+tel_distance(const char *params, struct rte_tel_data *d)
+{
+	struct vbus_distance_info info;
+
+	(void)params;
+	vbus_distance_info(&info);
+	vbus_tel_dict_uint(d, "delay_ns", info.delay_ns);
+	vbus_tel_dict_uint(d, "nb_far_reads", info.nb_reads);
+	vbus_tel_dict_uint(d, "nb_far_writes", info.nb_writes);
+	vbus_tel_dict_uint(d, "last_far_read", info.last_read);
+	return 0;
+}
+
+static int
 tel_command(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	static const struct {
@@ -379,6 +394,7 @@ tel_command(const char *cmd, const char *params, struct rte_tel_data *d)
 		{"/vbus/bus", tel_bus},
 		{"/vbus/device", tel_device},
 		{"/vbus/link", tel_link},
+		{"/vbus/distance", tel_distance},
 	};
 	int ret = -EINVAL;
 
@@ -400,6 +416,9 @@ RTE_INIT(vbus_telemetry_init)
 		"Shows a bus and its devices. Parameters: name, int offset (optional)");
 	rte_telemetry_register_cmd(
 		"/vbus/device", tel_command, "Shows a device. Parameters: [bus/]name");
+	rte_telemetry_register_cmd("/vbus/distance", tel_command,
+		"Shows accesses to what is far of windows, in the test mode for that. No "
+		"parameters");
 	rte_telemetry_register_cmd("/vbus/link", tel_command,
 		"Shows a link: a bus and its peer, or a link of the bus driver. Parameters: name");
 }

@@ -76,6 +76,11 @@ void vbus_venet_set_ready(struct vbus_venet *v, bool ready);
 #define VBUS_VENET_RX_LRO 2u /**< frames larger than the MTU with segment size (marked RX_LRO) */
 void vbus_venet_set_rx_accept(struct vbus_venet *v, uint32_t flags);
 void vbus_venet_set_mtu(struct vbus_venet *v, uint16_t mtu);
+/**
+ * Frames to north are copied by channel @p vchan of the engine @p id (rte_dmadev, started, nobody else's),
+ * where they go across a link; -1: by the processor. Control lock held, not ready.
+ */
+void vbus_venet_set_dma(struct vbus_venet *v, int16_t id, uint16_t vchan);
 uint16_t vbus_venet_mtu(const struct vbus_venet *v);
 void vbus_venet_mac(const struct vbus_venet *v, struct rte_ether_addr *mac);
 int vbus_venet_set_mac(struct vbus_venet *v, const struct rte_ether_addr *mac);
@@ -140,7 +145,9 @@ void vbus_venet_rx_intr_disable(struct vbus_venet *v, uint16_t queue);
 	X(drop_page, "drop_no_page")           \
 	X(drop_offload, "drop_offload_failed") \
 	X(drop_down, "drop_link_down")         \
-	X(signals, "signals_sent")
+	X(signals, "signals_sent")             \
+	X(dma, "packets_copied_by_engine")     \
+	X(dma_failed, "engine_failures")
 #define VBUS_STAT_FIELD(field, name) uint64_t field;
 struct vbus_venet_rx_stats {
 	VBUS_VENET_RX_STATS(VBUS_STAT_FIELD)

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <vbus/window.h>
 
@@ -30,6 +31,8 @@
 #define VBUS_WINDOW_POLL_BUSY_NS 50000ull
 /** So long after the last sign of activity it is looked at often. */
 #define VBUS_WINDOW_BUSY_NS 5000000ull
+/** So often it is looked whether a window is there again. */
+#define VBUS_WINDOW_RECOVER_NS 100000000ull
 /** A peer whose heartbeat stands still for so long is gone. */
 #define VBUS_WINDOW_DEAD_NS 2000000000ull
 
@@ -55,6 +58,12 @@ struct vbus_window {
 	int fd;
 	int sigbus; /* slot */
 	struct vbus_sigbus_flag fault;
+	size_t page; /* bytes of one */
+	dev_t dev;   /* what was mapped */
+	ino_t ino;
+	uint64_t recover_ns; /* when to look whether it is there again */
+	uint8_t *far;	     /* the half that is set apart by the test mode; NULL: none */
+	bool side_b;
 	struct vbus_window_arena near_south, near_north; /* of our link */
 	struct vbus_window_box *in;			 /* near: we read */
 	struct vbus_window_box *out;			 /* far: we write */
@@ -69,14 +78,26 @@ struct vbus_window {
 /**
  * Map a window.
  *
- * @param path  a file of tmpfs or hugetlbfs; made, with mode 0600, if it is not there
- * @param size  bytes, a multiple of 4 MiB (a hugetlbfs file's: of its page too); 0: as the file is, or
- *              the default when it is made
+ * @param path  a file of tmpfs or hugetlbfs, made, with mode 0600, if it is not there; FILE@OFFSET,
+ *              a part of one; /dev/uioN, or /dev/uioN@OFFSET for the map M whose number of pages OFFSET is;
+ *              /dev/mem@OFFSET; a PCI function's /sys/.../resourceN; pci:FUNCTION, its BAR 2
+ * @param size  bytes, a multiple of 4 MiB (a hugetlbfs file's: of its page too); 0: as the file or
+ *              device is, or the default when it is made. /dev/mem needs it
  * @param[out] err  one line that names the path, on failure
  * @return 0, -EINVAL: sizes differ or cannot be, -ENOTSUP: another kind of file, -ENOMEM, of open(2)
  */
 int vbus_window_open(struct vbus_window *w, const char *path, uint64_t size,
 	enum vbus_window_side side, enum vbus_window_role role, char *err, size_t err_size);
+/** vbus_window_open()'s and _close()'s part: what it lies in. window_map.c */
+int vbus_window_map(struct vbus_window *w, uint64_t size, char *err, size_t err_size);
+void vbus_window_unmap(struct vbus_window *w);
+/** Is it gone (a file cut short, a device taken away)? Zero pages are in its place. */
+bool vbus_window_lost(struct vbus_window *w);
+/**
+ * Without a session: is the window there? Looks now and then; one that is back, or another file in its
+ * place, is mapped where the old one was, under a new generation.
+ */
+bool vbus_window_recover(struct vbus_window *w, uint64_t now_ns);
 /** Say good-bye, unmap. Nobody has a pointer into it any more. The file stays: it is the other's too. */
 void vbus_window_close(struct vbus_window *w);
 

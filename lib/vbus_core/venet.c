@@ -323,9 +323,7 @@ call_negcap(struct vbus_venet *v, void *data, uint32_t len, uint32_t *out)
 		v->cs->l4ro = c.bits;
 		break;
 	case VENET_CAP_GROUP_POLL:
-		c.bits &= VENET_CAP_POLL_RING | VENET_CAP_POLL_PLACED;
-		if ((c.bits & VENET_CAP_POLL_RING) == 0)
-			c.bits = 0;
+		c.bits &= c.bits & VENET_CAP_POLL_RING ? VENET_CAPS_POLL : 0;
 		v->cs->poll = c.bits;
 		break;
 	default:

@@ -50,6 +50,7 @@
 #define VENET_FRAME_MIN 14u    /**< an Ethernet header */
 
 /** Blocks, by their numbers on the wire (vbus_venet.h). */
+#define VENET_CAPS_POLL (VENET_CAP_POLL_RING | VENET_CAP_POLL_PLACED)
 #define VENET_NB_BLOCKS 9u
 
 struct venet_rxq;
@@ -85,6 +86,11 @@ struct venet_path {
 	uint32_t poll_max; /**< longest frame that goes straight into a raw mbuf; 0: none does */
 	uint32_t sg;	   /**< VENET_CAP_* of group SG */
 	bool poll;
+	struct venet_dma {
+		bool on; /**< else the processor copies */
+		int16_t id;
+		uint16_t vchan;
+	} dma;	     /**< of tx, on placed rings */
 	bool placed; /**< what south writes lies far (section 12.5) */
 	struct venet_ring from_north;
 	struct venet_pool sg_pool; /**< PMTD; base NULL: sg descriptors lie anywhere */
@@ -168,6 +174,7 @@ struct vbus_venet {
 	struct vbus_venet_user user;
 	struct rte_mempool *mp;
 	uint32_t rx_accept;
+	struct venet_dma dma;
 	/* the connection; cs NULL: not open */
 	struct vbus_conn *conn;
 	struct venet_conn_state *cs;
@@ -286,6 +293,12 @@ uint16_t venet_far_rx(
 	struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
 uint16_t venet_far_tx(
 	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+/** And the frames by an engine. */
+uint16_t venet_dma_tx(
+	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+/** Copy frames of @p len bytes each. @return how many are copied; the others are the caller's */
+uint32_t venet_dma_copy(struct venet_txq *q, const struct venet_dma *e, uint8_t *const *dst,
+	struct rte_mbuf *const *pkts, const uint32_t *len, uint32_t n);
 
 /** The same for a poller's ring: a peer that polls costs one load and no fence (section 12.4). */
 static inline bool

@@ -120,7 +120,8 @@ venet_poll_path(const struct vbus_venet *v, struct venet_path *p)
 	if (v->cs->poll & VENET_CAP_POLL_PLACED) {
 		p->placed = true;
 		p->rx_burst = venet_far_rx;
-		p->tx_burst = venet_far_tx;
+		p->dma = v->dma;
+		p->tx_burst = p->dma.on ? venet_dma_tx : venet_far_tx;
 	}
 	p->mbuf_init = mbuf_init();
 	/* Mbufs whose buffers lie elsewhere have flags of their own: not raw. */

@@ -231,14 +231,18 @@ look_ahead(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pk
 
 static __rte_always_inline uint16_t
 tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb,
-	const bool far)
+	const bool far, const bool engine)
 {
 	struct plain f;
 	uint64_t bytes = 0;
-	uint32_t i;
+	uint32_t i, n;
 
 	look_ahead(q, p, pkts, &f, nb, far);
-	for (i = 0; i < f.nb; i++) {
+	i = 0;
+	if (engine)
+		for (n = venet_dma_copy(q, &p->dma, f.dst_peer, pkts, f.comp, f.nb); i < n; i++)
+			bytes += f.comp[i];
+	for (; i < f.nb; i++) {
 		venet_copy(f.dst_peer[i], rte_pktmbuf_mtod(pkts[i], const uint8_t *), f.comp[i]);
 		bytes += f.comp[i];
 	}
@@ -270,11 +274,17 @@ tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint
 uint16_t
 venet_poll_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
 {
-	return tx(q, p, pkts, nb, false);
+	return tx(q, p, pkts, nb, false, false);
 }
 
 uint16_t
 venet_far_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
 {
-	return tx(q, p, pkts, nb, true);
+	return tx(q, p, pkts, nb, true, false);
+}
+
+uint16_t
+venet_dma_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+{
+	return tx(q, p, pkts, nb, true, true);
 }

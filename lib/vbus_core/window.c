@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright(c) 2026 vbus developers
  *
- * One end of a window link (ADR-0018): mapping, layout, mailboxes.
+ * One end of a window link (ADR-0018): layout, mailboxes. What it lies in is window_map.c's.
  *
  * The near mailbox is read, the far one written, never the other way round: over a real link a far
  * read costs a microsecond, and a far write nothing. Writes arrive in the order in which they leave
@@ -15,15 +15,9 @@
 #include "vbus_window.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 #include <rte_atomic.h>
 
@@ -31,74 +25,6 @@
 #include "vbus_peer.h"
 
 #define HEARTBEAT_NS 20000000ull
-#define SIZE_STEP    (4ull << 20)
-
-/* ---- the file ---------------------------------------------------------------------------------- */
-
-static int
-file_size(struct vbus_window *w, uint64_t size, char *err, size_t err_size)
-{
-	struct statfs fs;
-	struct stat st;
-
-	if (fstat(w->fd, &st) != 0 || fstatfs(w->fd, &fs) != 0) {
-		snprintf(err, err_size, "%s: %s", w->path, strerror(errno));
-		return -errno;
-	}
-	if (!S_ISREG(st.st_mode) || (fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC)) {
-		snprintf(err, err_size, "%s: not a file of tmpfs or hugetlbfs", w->path);
-		return -ENOTSUP;
-	}
-	if (st.st_size == 0) {
-		w->size = size != 0 ? size : VBUS_WINDOW_SIZE_DEFAULT;
-		/* The other side may do the same at this moment; of two sizes one is found below. */
-		if (ftruncate(w->fd, (off_t)w->size) != 0 || fstat(w->fd, &st) != 0) {
-			snprintf(err, err_size, "%s: %s", w->path, strerror(errno));
-			return -errno;
-		}
-	}
-	w->size = (uint64_t)st.st_size;
-	if (size != 0 && w->size != size) {
-		snprintf(err, err_size, "%s: is there with %llu bytes, not %llu", w->path,
-			(unsigned long long)w->size, (unsigned long long)size);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int
-file_map(struct vbus_window *w, uint64_t size, char *err, size_t err_size)
-{
-	void *p;
-	int ret;
-
-	w->fd = open(w->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (w->fd < 0) {
-		snprintf(err, err_size, "%s: %s", w->path, strerror(errno));
-		return -errno;
-	}
-	ret = file_size(w, size, err, err_size);
-	if (ret == 0 && (w->size < VBUS_WINDOW_SIZE_MIN || w->size % SIZE_STEP != 0)) {
-		snprintf(err, err_size, "%s: %llu bytes are no multiple of 4 MiB", w->path,
-			(unsigned long long)w->size);
-		ret = -EINVAL;
-	}
-	if (ret != 0)
-		goto err_close;
-	p = mmap(NULL, w->size, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, 0);
-	if (p == MAP_FAILED) {
-		ret = -errno;
-		snprintf(err, err_size, "%s: mapping %llu bytes: %s", w->path,
-			(unsigned long long)w->size, strerror(errno));
-		goto err_close;
-	}
-	w->base = p;
-	return 0;
-
-err_close:
-	close(w->fd);
-	return ret;
-}
 
 /* ---- the layout -------------------------------------------------------------------------------- */
 
@@ -148,18 +74,10 @@ vbus_window_open(struct vbus_window *w, const char *path, uint64_t size, enum vb
 		return -EINVAL;
 	}
 	strcpy(w->path, path);
-	ret = file_map(w, size, err, err_size);
+	w->side_b = side == VBUS_WINDOW_B;
+	ret = vbus_window_map(w, size, err, err_size);
 	if (ret != 0)
 		return ret;
-	ret = vbus_sigbus_install();
-	if (ret == 0)
-		ret = w->sigbus = vbus_sigbus_add(w->base, w->size, &w->fault);
-	if (ret < 0) {
-		snprintf(err, err_size, "%s: %s", path, strerror(-ret));
-		munmap(w->base, w->size);
-		close(w->fd);
-		return ret;
-	}
 	lay_out(w, side, role);
 	vbus_window_renew(w);
 	return 0;
@@ -173,10 +91,7 @@ vbus_window_close(struct vbus_window *w)
 	w->peer = 0;
 	vbus_peer_store64(&w->out->hello.generation, 0);
 	rte_wmb();
-	vbus_sigbus_del(w->sigbus);
-	munmap(w->base, w->size);
-	close(w->fd);
-	w->base = NULL;
+	vbus_window_unmap(w);
 }
 
 /* ---- who is there ------------------------------------------------------------------------------ */
@@ -250,7 +165,7 @@ vbus_window_alive(struct vbus_window *w, uint64_t now_ns)
 		w->said_ns = now_ns;
 		vbus_peer_store64(&w->out->hello.heartbeat, ++w->heartbeat);
 	}
-	if (w->peer == 0)
+	if (w->peer == 0 || vbus_window_lost(w))
 		return false;
 	if (vbus_window_caller(w) != w->peer || !vbus_window_meant(w))
 		return false;

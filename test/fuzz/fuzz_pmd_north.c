@@ -173,6 +173,22 @@ rte_vbus_zone_free(struct rte_vbus_device *dev, const char *tag)
 	fuzz_race_len = 0;
 }
 
+bool
+rte_vbus_has_far(const struct rte_vbus_device *dev)
+{
+	(void)dev;
+	return false;
+}
+
+void *
+rte_vbus_zone_far(struct rte_vbus_device *dev, const char *tag, size_t len)
+{
+	(void)dev;
+	(void)tag;
+	(void)len;
+	return NULL;
+}
+
 uint64_t
 rte_vbus_addr(const struct rte_vbus_device *dev, const void *va)
 {

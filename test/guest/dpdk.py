@@ -47,36 +47,6 @@ def inside(machine):
     return pmd, port, name.split('.')[0]
 
 
-def exact(south, pmd, port, frames, sink, how):
-    """The guest sends back what it gets."""
-    pmd.command(f'port stop {port}')
-    for text in ('rx_offload scatter on', 'tx_offload multi_segs on'):
-        pmd.command(f'port config {port} {text}')
-    pmd.command(f'port start {port}')
-    link.patient(pmd)
-    pmd.command(f'set portlist {port}')
-    pmd.wait_link(port)
-    pmd.command('start')
-    ids = link.wait_ports(south, ['net_vbus0', 'net_pcap0'])
-    south.command(f'set portlist {ids["net_vbus0"]},{ids["net_pcap0"]}')
-    link.patient(south)
-    south.wait_link(ids['net_vbus0'])
-    south.command('start')
-    want = pcap.size(frames)
-
-    def arrived():
-        south.drain()
-        return os.path.exists(sink) and os.path.getsize(sink) >= want
-    seconds = lab.until(arrived, 120, f'{how}: all frames came back', step=0.05)
-    south.command('stop')
-    pmd.command('stop')
-    difference = pcap.difference(frames, pcap.read(sink))
-    lab.check(difference is None, f'{how}: {COUNT} frames through the guest equal in content and order, {seconds:.1f} s'
-              + (f' ({difference})' if difference else ''))
-    drops = {key: value for key, value in pmd.xstats(port).items() if '_drop_' in key and value}
-    lab.check(not drops, f'{how}: dropped nothing {drops or ""}')
-
-
 def add_and_drop(south, pmd, path, link_name, how):
     """While testpmd in the guest runs."""
     name = f'{link_name}.hot1'
@@ -104,7 +74,8 @@ def one(guest_lab, how):
                           memory=MEMORY, iommu=how == 'vfio')
     print(f'    {how}: kernel {kernel.version}, function {guestdpdk.bind(machine, how)}', flush=True)
     pmd, port, name = inside(machine)
-    exact(south, pmd, port, frames, sink, how)
+    guestdpdk.there_and_back(south, pmd, port, frames, sink, how,
+                             ('rx_offload scatter on', 'tx_offload multi_segs on'))
     add_and_drop(south, pmd, path, name, how)
     pmd.quit()
     pmd, port, name = inside(machine)

@@ -8,6 +8,8 @@ import shutil
 import time
 
 import guestlab
+import link
+import pcap
 import testpmd as lab
 
 PLUGINS = ('bus_pci', 'bus_vdev', 'mempool_ring', 'net_null', 'net_ring')
@@ -117,3 +119,33 @@ class GuestTestpmd(lab.Testpmd):
                 self.give_up(f'link of port {port} not {"up" if up else "down"} within {timeout} s')
             time.sleep(0.1)
         return time.monotonic() - begin
+
+
+def there_and_back(south, pmd, port, frames, sink, how, offloads=()):
+    """The guest sends back what it gets from the host's net_pcap0 by its net_vbus0: all of it, in order."""
+    pmd.command(f'port stop {port}')
+    for text in offloads:
+        pmd.command(f'port config {port} {text}')
+    pmd.command(f'port start {port}')
+    link.patient(pmd)
+    pmd.command(f'set portlist {port}')
+    pmd.wait_link(port)
+    pmd.command('start')
+    ids = link.wait_ports(south, ['net_vbus0', 'net_pcap0'])
+    south.command(f'set portlist {ids["net_vbus0"]},{ids["net_pcap0"]}')
+    link.patient(south)
+    south.wait_link(ids['net_vbus0'])
+    south.command('start')
+    want = pcap.size(frames)
+
+    def arrived():
+        south.drain()
+        return os.path.exists(sink) and os.path.getsize(sink) >= want
+    seconds = lab.until(arrived, 120, f'{how}: all frames came back', step=0.05)
+    south.command('stop')
+    pmd.command('stop')
+    difference = pcap.difference(frames, pcap.read(sink))
+    lab.check(difference is None, f'{how}: {len(frames)} frames through the guest equal in content and order, {seconds:.1f} s'
+              + (f' ({difference})' if difference else ''))
+    drops = {key: value for key, value in pmd.xstats(port).items() if '_drop_' in key and value}
+    lab.check(not drops, f'{how}: dropped nothing {drops or ""}')

@@ -123,9 +123,12 @@ poll_due(struct vbus_ctl_timer *t)
 	bool active;
 
 	if (!vbus_window_alive(&tp->w, now)) {
-		vbus_link_fail(tp->link, vbus_window_caller(&tp->w) == tp->w.peer
-						 ? "its heart does not beat any more"
-						 : "it left the window");
+		if (vbus_window_lost(&tp->w))
+			vbus_link_fail(tp->link, "the window is gone");
+		else
+			vbus_link_fail(tp->link, vbus_window_caller(&tp->w) == tp->w.peer
+							 ? "its heart does not beat any more"
+							 : "it left the window");
 		return;
 	}
 	active = take_result(tp);
@@ -142,8 +145,13 @@ static int
 window_connect(struct rte_vbus_link *link, char *err, size_t err_size)
 {
 	struct window_tp *tp = link->transport;
-	uint64_t south = vbus_window_caller(&tp->w);
+	uint64_t south;
 
+	if (!vbus_window_recover(&tp->w, vbus_ctl_now_ns())) {
+		snprintf(err, err_size, "window %s: it is gone", tp->w.path);
+		return -EAGAIN;
+	}
+	south = vbus_window_caller(&tp->w);
 	/* Heartbeat, and the answer to a south that came anew: it waits for its generation. */
 	if (south != tp->w.peer)
 		vbus_window_accept(&tp->w, south);

@@ -45,8 +45,9 @@ struct vbus_south_args {
 	char bus[VBUS_NAME_SIZE];
 	bool bus_given; /**< by bus=, not made from the socket's name */
 	char name[VBUS_NAME_SIZE];
-	struct rte_ether_addr mac; /**< all zero: a random one */
-	uint32_t speed;		   /**< Mb/s; what the link reports */
+	struct rte_ether_addr mac;	/**< all zero: a random one */
+	uint32_t speed;			/**< Mb/s; what the link reports */
+	char dma[RTE_DEV_NAME_MAX_LEN]; /**< engine that copies across a window; "": none */
 };
 
 /**
@@ -84,7 +85,9 @@ struct vbus_south_port {
 	struct rte_intr_handle *intr;
 	int rx_fd
 		[VBUS_SOUTH_QUEUES_MAX]; /**< eventfds of receive interrupts, open for the port's life */
-	bool bound;			 /**< polled: the venet knows us */
+	char dma[RTE_DEV_NAME_MAX_LEN]; /**< as in the arguments */
+	bool dma_taken;
+	bool bound; /**< polled: the venet knows us */
 	uint64_t rx_base[VBUS_SOUTH_QUEUES_MAX][VBUS_PMD_STATS_MAX];
 	uint64_t tx_base[VBUS_SOUTH_QUEUES_MAX][VBUS_PMD_STATS_MAX];
 };
@@ -123,6 +126,9 @@ void vbus_south_vdev_gone(const char *name);
 /** The port is started / stopped: bind to the venet, carrier on / off. */
 int vbus_south_port_start(struct vbus_south_port *port);
 void vbus_south_port_stop(struct vbus_south_port *port);
+/** vbus_south_dma.c: take the engine of dma=, at the port's start; let go of it. */
+int vbus_south_dma_start(struct vbus_south_port *port);
+void vbus_south_dma_end(struct vbus_south_port *port);
 /** Bring ethdev's link in line with the venet's. @return true when it changed. */
 bool vbus_south_port_link(struct vbus_south_port *port);
 

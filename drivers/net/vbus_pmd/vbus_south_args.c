@@ -30,12 +30,13 @@ enum key {
 	KEY_QUEUES,
 	KEY_BUS,
 	KEY_SPEED,
+	KEY_DMA,
 	KEY_COUNT
 };
 static const char *const key_names[KEY_COUNT] = {
-	"iface", "null", "window", "side", "size", "name", "mac", "queues", "bus", "speed"};
+	"iface", "null", "window", "side", "size", "name", "mac", "queues", "bus", "speed", "dma"};
 
-#define KEY_LIST "iface, null, window, side, size, name, mac, queues, bus, speed"
+#define KEY_LIST "iface, null, window, side, size, name, mac, queues, bus, speed, dma"
 
 __attribute__((format(printf, 3, 4))) static int
 refuse(char *reason, int error, const char *fmt, ...)
@@ -113,9 +114,11 @@ take_window(const char *const values[KEY_COUNT], struct vbus_south_args *args, c
 	const char *path = values[KEY_WINDOW], *side = values[KEY_SIDE], *size = values[KEY_SIZE];
 	char *end = NULL;
 
-	if (path == NULL && (side != NULL || size != NULL))
+	if (path == NULL && (side != NULL || size != NULL || values[KEY_DMA] != NULL))
 		return refuse(reason, -EINVAL, "%s: only a window has one",
-			side != NULL ? "side" : "size");
+			side != NULL   ? "side"
+			: size != NULL ? "size"
+				       : "dma");
 	if (path == NULL)
 		return 0;
 	if (strlen(path) >= sizeof(args->iface))
@@ -129,6 +132,11 @@ take_window(const char *const values[KEY_COUNT], struct vbus_south_args *args, c
 		if (size[0] < '0' || size[0] > '9' || *end != '\0' || errno != 0)
 			return refuse(reason, -EINVAL, "size=%.40s: not a number of bytes", size);
 	}
+	if (values[KEY_DMA] != NULL && strlen(values[KEY_DMA]) >= sizeof(args->dma))
+		return refuse(
+			reason, -EINVAL, "dma=%.40s...: no name of a device", values[KEY_DMA]);
+	if (values[KEY_DMA] != NULL)
+		strcpy(args->dma, values[KEY_DMA]);
 	args->window = true;
 	args->side_b = side != NULL && side[0] == 'b';
 	snprintf(args->iface, sizeof(args->iface), "%s", path);

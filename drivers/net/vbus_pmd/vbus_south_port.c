@@ -128,6 +128,9 @@ vbus_south_port_start(struct vbus_south_port *port)
 		accept |= VBUS_VENET_RX_CSUM;
 	if (offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
 		accept |= VBUS_VENET_RX_LRO;
+	ret = vbus_south_dma_start(port);
+	if (ret != 0)
+		return ret;
 	vbus_ctl_lock();
 	ret = vbus_venet_bind(port->venet, &user, rxq != NULL ? rxq->pool : NULL);
 	if (ret == 0) {
@@ -185,6 +188,7 @@ vbus_south_port_open(struct vbus_south_port *port, const struct vbus_south_args 
 	for (unsigned int q = 0; q < VBUS_SOUTH_QUEUES_MAX; q++)
 		port->rx_fd[q] = -1;
 	port->link_job.fn = link_job;
+	memcpy(port->dma, args->dma, sizeof(port->dma));
 	ret = vbus_mark_init();
 	if (ret == 0)
 		ret = intr_make(port);
@@ -219,6 +223,7 @@ port_end(struct vbus_south_port *port)
 	 * of the application that closes the port) there is nothing to wait for. */
 	if (!vbus_ctl_in_worker())
 		vbus_ctl_job_flush();
+	vbus_south_dma_end(port);
 	intr_drop(port);
 }
 

@@ -102,11 +102,17 @@ poll_due(struct vbus_ctl_timer *t)
 	uint64_t caller;
 
 	if (!vbus_window_alive(&l->w, now) && l->w.peer != 0) {
-		session_close(l, vbus_window_caller(&l->w) == l->w.peer ? "its heart does not beat"
-									: "north is gone");
+		if (vbus_window_lost(&l->w))
+			session_close(l, "the window is gone");
+		else
+			session_close(l, vbus_window_caller(&l->w) == l->w.peer
+						 ? "its heart does not beat"
+						 : "north is gone");
 		active = true;
 	}
-	if (l->w.peer == 0) {
+	if (l->w.peer == 0 && !vbus_window_recover(&l->w, now)) {
+		active = false; /* the window itself is away */
+	} else if (l->w.peer == 0) {
 		caller = vbus_window_caller(&l->w);
 		if (caller != 0 && vbus_window_meant(&l->w))
 			active = session_open(l, caller);

@@ -166,10 +166,11 @@ test_transmit_chains(void)
 		m[1] = rig_frame(pool, 64, 0xaa);
 		CU_ASSERT_EQUAL(rte_eth_tx_burst(rig.port, 0, m, 2), 2);
 		CU_ASSERT_EQUAL(take(&nb, &meta), segs * 100);
-		if (placed)
+		if (placed) {
 			CU_ASSERT_EQUAL(nb, segs * 100 / 1729 + 1); /* slots of 1,728 */
-		else
+		} else {
 			CU_ASSERT_EQUAL(nb, segs <= 38 ? segs : segs * 100 / 4096 + 1);
+		}
 		CU_ASSERT_EQUAL(buf[0], 0);
 		CU_ASSERT_EQUAL(buf[segs * 100 - 1], (uint8_t)(segs - 1));
 		CU_ASSERT_EQUAL(take(&nb, &meta), 64);

@@ -60,8 +60,10 @@ signals_start(uint32_t nb)
 
 	memset(sim_mem(), 0, SIM_MEM);
 	nb_items = nb;
-	sig_north = (struct vbus_signal){&m->desc.north, &m->desc.south};
-	sig_south = (struct vbus_signal){&m->desc.south, &m->desc.north};
+	sig_north = (struct vbus_signal){
+		&m->desc.north, &m->desc.south, &m->desc.south.enabled, NULL};
+	sig_south = (struct vbus_signal){
+		&m->desc.south, &m->desc.north, &m->desc.north.enabled, NULL};
 }
 
 static void

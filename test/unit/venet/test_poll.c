@@ -39,12 +39,13 @@ share_poll(uint32_t kind, struct vbus_poll_north *q, uint32_t limit)
 	shm[kind].va = rig_ptr(&r, shm[kind].iova);
 	shm[kind].conn = &r.conn;
 	shm[kind].cursor = &cursor[kind];
-	if (placed)
+	if (placed) {
 		CU_ASSERT_EQUAL(vbus_poll_north_format_placed(q, shm[kind].va, rig_ptr(&r, back),
 					back, kind, COUNT, limit),
 			0);
-	else
+	} else {
 		CU_ASSERT_EQUAL(vbus_poll_north_format(q, shm[kind].va, kind, COUNT, limit), 0);
+	}
 	return r.cls->ops->shm(&r.conn, &shm[kind]);
 }
 
