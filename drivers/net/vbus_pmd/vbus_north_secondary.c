@@ -27,19 +27,11 @@ tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t nb)
 	return likely(txq != NULL) ? north_tx_burst(txq, pkts, nb) : 0;
 }
 
-static int
-link_update(struct rte_eth_dev *dev, int wait)
-{
-	(void)dev; /* the primary keeps it up to date in the shared data */
-	(void)wait;
-	return 0;
-}
-
 static const struct eth_dev_ops ops = {
 	.dev_close = vbus_pmd_op_nothing,
 	.dev_infos_get = north_infos,
 	.dev_supported_ptypes_get = vbus_pmd_ptypes_get,
-	.link_update = link_update,
+	.link_update = vbus_pmd_secondary_link_update,
 	.is_removed = north_is_removed,
 	.promiscuous_enable = vbus_pmd_op_nothing,
 	.promiscuous_disable = vbus_pmd_op_nothing,

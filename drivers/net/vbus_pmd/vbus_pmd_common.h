@@ -124,6 +124,8 @@ int vbus_pmd_secondary_attach(
 	const char *name, struct rte_device *device, void (*fill)(struct rte_eth_dev *dev));
 /** Forget the view; the primary's port is not touched. @return 0 or a negative errno. */
 int vbus_pmd_secondary_detach(const char *name);
+/** Operation: the link is what the shared data says. */
+int vbus_pmd_secondary_link_update(struct rte_eth_dev *dev, int wait);
 
 /* vbus_pmd_remote.c */
 /** Primary, at probe, any number of times: answer for statistics. @p name: for the log */

@@ -23,8 +23,8 @@ infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 	return 0;
 }
 
-static int
-link_update(struct rte_eth_dev *dev, int wait)
+int
+vbus_pmd_secondary_link_update(struct rte_eth_dev *dev, int wait)
 {
 	(void)dev; /* the primary keeps it up to date in the shared data */
 	(void)wait;
@@ -35,7 +35,7 @@ static const struct eth_dev_ops secondary_ops = {
 	.dev_close = vbus_pmd_op_nothing,
 	.dev_infos_get = infos_get,
 	.dev_supported_ptypes_get = vbus_pmd_ptypes_get,
-	.link_update = link_update,
+	.link_update = vbus_pmd_secondary_link_update,
 	.promiscuous_enable = vbus_pmd_op_nothing,
 	.promiscuous_disable = vbus_pmd_op_nothing,
 	.allmulticast_enable = vbus_pmd_op_nothing,
