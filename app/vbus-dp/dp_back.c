@@ -42,6 +42,38 @@ delete_device(struct vbus_device *dev)
 	vbus_ctl_unlock();
 }
 
+bool
+dp_back_kept(const char *kind, const char *name, uint64_t *word, int *fds)
+{
+	char thing[DP_NAME_SIZE + 16];
+	uint32_t nb = 0, i;
+	bool there;
+
+	snprintf(thing, sizeof(thing), "%s/%s", kind, name);
+	vbus_ctl_lock();
+	there = vbus_keeper_connected();
+	if (there)
+		nb = vbus_keeper_get(thing, word, fds);
+	vbus_ctl_unlock();
+	for (i = nb; i < VBUS_KEEPER_FDS; i++)
+		fds[i] = -1;
+	return there;
+}
+
+int
+dp_back_keep(const char *kind, const char *name, uint64_t word, const int *fds, uint32_t nb_fds)
+{
+	char thing[DP_NAME_SIZE + 16];
+	int ret = -ENOTCONN;
+
+	snprintf(thing, sizeof(thing), "%s/%s", kind, name);
+	vbus_ctl_lock();
+	if (vbus_keeper_connected())
+		ret = vbus_keeper_keep(thing, word, fds, nb_fds);
+	vbus_ctl_unlock();
+	return ret;
+}
+
 struct dp_back *
 dp_back_make(const struct dp_device_conf *d, struct vbus_device **dev, char *err, size_t err_size)
 {

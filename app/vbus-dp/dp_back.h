@@ -10,7 +10,11 @@
  * the control lock.
  */
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "dp_conf.h"
+#include "vbus_keeper.h"
 
 struct dp_back;
 struct vbus_device;
@@ -28,6 +32,13 @@ int dp_back_break(struct dp_back *back);
 
 struct dp_serial;
 struct dp_block;
+/* What a back end leaves for a process after this one, under its kind and name (vbus_keeper.h). */
+/** @param[out] fds  VBUS_KEEPER_FDS, the caller's, -1: none. @return false: there is no keeper */
+bool dp_back_kept(const char *kind, const char *name, uint64_t *word, int *fds);
+/** In place of what it left before; no descriptors: it is gone. @return 0, negative errno */
+int dp_back_keep(
+	const char *kind, const char *name, uint64_t word, const int *fds, uint32_t nb_fds);
+
 /** Parts of it: bind to a device that is there. */
 struct dp_serial *dp_serial_make(
 	const struct dp_device_conf *d, struct vbus_device *dev, char *err, size_t err_size);

@@ -71,6 +71,7 @@ struct dp_block {
 	char name[DP_NAME_SIZE];
 	int fd; /* -1: memory */
 	uint8_t *memory;
+	int memory_fd;		  /* of the one that a keeper keeps; -1: it is nobody else's */
 	uint64_t size, told_size; /* bytes */
 	uint32_t sector;
 	bool broken;
@@ -214,7 +215,8 @@ serve_memory(struct dp_block *b, uint32_t i)
 		if (s->req.op == VBLOCK_OP_WRITE_ZEROES && (s->req.flags & VBLOCK_REQ_UNMAP) == 0)
 			memset(at, 0, s->req.len);
 		else if (s->req.offset % DISCARD_MIN != 0 || s->req.len % DISCARD_MIN != 0 ||
-			 madvise(at, s->req.len, MADV_DONTNEED) != 0)
+			 madvise(at, s->req.len, b->memory_fd < 0 ? MADV_DONTNEED : MADV_REMOVE) !=
+				 0)
 			memset(at, 0, s->req.len);
 		break;
 	default:
@@ -498,6 +500,34 @@ make_ring(struct dp_block *b)
 	return dp_io_watch(b->event_fd);
 }
 
+/** Memory that outlives this process, if there is a keeper: what was written to it stays (ADR-0016). */
+static int
+open_memory(struct dp_block *b)
+{
+	int fds[VBUS_KEEPER_FDS];
+	struct stat st;
+	uint64_t word;
+
+	if (dp_back_kept("disk", b->name, &word, fds)) {
+		b->memory_fd = fds[0];
+		if (fstat(fds[0], &st) != 0 || (uint64_t)st.st_size != b->size) {
+			if (b->memory_fd >= 0)
+				close(b->memory_fd);
+			b->memory_fd = memfd_create("vbus-disk", MFD_CLOEXEC);
+			if (b->memory_fd < 0 || ftruncate(b->memory_fd, (off_t)b->size) != 0)
+				return -errno;
+		}
+	}
+	b->memory = mmap(NULL, b->size, PROT_READ | PROT_WRITE,
+		(b->memory_fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED) | MAP_NORESERVE,
+		b->memory_fd, 0);
+	if (b->memory == MAP_FAILED) {
+		b->memory = NULL;
+		return -ENOMEM;
+	}
+	return b->memory_fd < 0 ? 0 : dp_back_keep("disk", b->name, 0, &b->memory_fd, 1);
+}
+
 static int
 open_disk(struct dp_block *b, const struct dp_device_conf *d)
 {
@@ -512,13 +542,7 @@ open_disk(struct dp_block *b, const struct dp_device_conf *d)
 		return ret != 0 ? ret : make_ring(b);
 	}
 	b->size = d->memory - d->memory % d->sector;
-	b->memory = mmap(NULL, b->size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (b->memory == MAP_FAILED) {
-		b->memory = NULL;
-		return -ENOMEM;
-	}
-	return 0;
+	return open_memory(b);
 }
 
 static void
@@ -541,6 +565,8 @@ close_disk(struct dp_block *b)
 		munmap(b->buffers, (size_t)SLOTS * BUFFER_SIZE);
 	if (b->memory != NULL)
 		munmap(b->memory, b->size);
+	if (b->memory_fd >= 0)
+		close(b->memory_fd);
 	if (b->fd >= 0)
 		close(b->fd);
 	free(b);
@@ -557,7 +583,11 @@ make_device(const struct dp_block *b, const struct dp_device_conf *d)
 		.discard_align = DISCARD_MIN,
 	};
 	struct vbus_device *dev;
+	struct stat st;
 
+	/* Never 0: that is a disk that is not known. */
+	if (fstat(b->fd >= 0 ? b->fd : b->memory_fd, &st) == 0)
+		args.identity = (uint64_t)st.st_dev << 40 ^ st.st_ino << 1 ^ 1;
 	args.features |= d->readonly ? VBLOCK_F_READONLY
 				     : VBLOCK_F_FUA | VBLOCK_F_DISCARD | VBLOCK_F_WRITE_ZEROES;
 	vbus_ctl_lock();
@@ -578,6 +608,7 @@ dp_block_make(const struct dp_device_conf *d, struct vbus_device **dev, char *er
 		return NULL;
 	}
 	b->fd = -1;
+	b->memory_fd = -1;
 	b->event_fd = -1;
 	b->sector = d->sector;
 	b->io.ops = &block_ops;
@@ -626,5 +657,7 @@ dp_block_unmake(struct dp_block *b, struct vbus_device *dev)
 	vbus_block_bind(b->disk, NULL);
 	vbus_device_delete(dev);
 	vbus_ctl_unlock();
+	if (b->memory_fd >= 0)
+		dp_back_keep("disk", b->name, 0, NULL, 0);
 	close_disk(b);
 }

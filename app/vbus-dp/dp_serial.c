@@ -16,16 +16,16 @@
  * in the kernel for whoever opens it next), a socket's client when it has read it, see settle().
  */
 
-#include "dp_back.h"
+#include "dp_serial_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -35,80 +35,45 @@
 
 #include <linux/sockios.h>
 
-#include "dp_io.h"
 #include "dp_log.h"
 #include "vbus_core.h"
 #include "vbus_ctl.h"
-#include "vbus_log.h"
-#include "vbus_serial.h"
 
 DP_LOG_TYPE("serial");
 
-#define IN_SIZE 16384u
-#define CHUNK	4096u /* what a descriptor that blocks surely takes, and most readers in one go */
-
-enum kind {
-	KIND_NONE, /* only remembered */
-	KIND_PTY,
-	KIND_LISTEN,
-	KIND_FILE,
-	KIND_STDIO,
-};
-
-struct dp_serial {
-	struct dp_io io; /* first */
-	struct vbus_serial *port;
-	char name[DP_NAME_SIZE];
-	char path[DP_FILE_SIZE]; /* link of the pty, socket, file */
-	char slave[64];		 /* of the pty */
-	enum kind kind;
-	int in_fd, out_fd; /* -1: none; the same for a pty and a socket */
-	int listen_fd;
-	bool attached;
-	bool told_attached;
-	bool in_over;  /* nothing more to read from who is attached */
-	bool out_over; /* nor anybody to write to */
-	bool reset;    /* the client went, and had not read all that was sent */
-	bool hold;     /* output waits for somebody to attach */
-	atomic_bool break_wanted;
-	struct vbus_log_limit break_limit;
-	uint64_t nb_dropped; /* bytes that nobody was there for */
-	uint16_t rows, cols, told_rows, told_cols;
-	/* output, kept */
-	uint8_t *out;
-	uint32_t out_size, out_keep;
-	uint32_t out_at, out_len;
-	uint32_t sent; /* of out_len: a socket's client has not read them yet, as far as is known */
-	/* input, read and not taken yet */
-	uint32_t in_at, in_len;
-	uint8_t in[IN_SIZE];
-	uint8_t entry[VBUS_SERIAL_ENTRY_MAX];
-};
-
 /* ---- the ring ---------------------------------------------------------------------------------- */
 
+/* Behind what is there; it counts when it is accepted. */
 static void
 out_put(struct dp_serial *s, const uint8_t *bytes, uint32_t len)
 {
-	uint32_t at = (s->out_at + s->out_len) % s->out_size;
+	uint32_t at = (out_at(s) + out_len(s)) & (s->out_size - 1);
 	uint32_t first = len < s->out_size - at ? len : s->out_size - at;
 
 	memcpy(s->out + at, bytes, first);
 	memcpy(s->out, bytes + first, len - first);
-	s->out_len += len;
 }
 
 static void
 out_drop(struct dp_serial *s, uint32_t len)
 {
-	s->out_at = (s->out_at + len) % s->out_size;
-	s->out_len -= len;
+	s->m->out_done += len;
+}
+
+/* The bytes from here on, which may wrap. */
+static void
+out_parts(const struct dp_serial *s, struct iovec v[2], uint32_t len)
+{
+	const uint32_t first = s->out_size - out_at(s);
+
+	v[0] = (struct iovec){s->out + out_at(s), len < first ? len : first};
+	v[1] = (struct iovec){s->out, len < first ? 0 : len - first};
 }
 
 /* ---- attached or not --------------------------------------------------------------------------- */
 
-static void
-attach(struct dp_serial *s)
+void
+dp_serial_attach(struct dp_serial *s)
 {
 	s->attached = true;
 	s->in_over = false;
@@ -130,7 +95,7 @@ settle(struct dp_serial *s)
 	socklen_t len = sizeof(int);
 	int unread = 0, err = 0;
 
-	if (s->sent == 0)
+	if (s->m->send.msg_len == 0)
 		return true;
 	/* While a reader's wake-up is on its way one more is counted. */
 	if (ioctl(s->out_fd, SIOCOUTQ, &unread) == 0 && unread > 1)
@@ -138,9 +103,10 @@ settle(struct dp_serial *s)
 	if (getsockopt(s->out_fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err != 0)
 		s->reset = true;
 	if (!s->reset)
-		out_drop(s, s->sent);
+		s->m->out_done = s->m->send_from + s->m->send.msg_len;
+	BEFORE_A_KILL();
 	s->out_over |= s->reset;
-	s->sent = 0;
+	s->m->send.msg_len = 0;
 	return true;
 }
 
@@ -151,7 +117,9 @@ detach(struct dp_serial *s)
 	if (s->kind != KIND_LISTEN)
 		return;
 	settle(s);
-	s->sent = 0;
+	s->m->send.msg_len = 0;
+	shutdown(s->in_fd, SHUT_RDWR); /* the keeper has it too */
+	s->untold = s->keeps;
 	close(s->in_fd); /* and out of the epoll set */
 	s->in_fd = -1;
 	s->out_fd = -1;
@@ -166,8 +134,8 @@ poll_fd(int fd, short events)
 }
 
 /* Has somebody come or gone? @return something changed */
-static bool
-look_pty(struct dp_serial *s)
+bool
+dp_serial_look_pty(struct dp_serial *s)
 {
 	struct winsize w;
 	bool there = (poll_fd(s->in_fd, POLLIN) & POLLHUP) == 0;
@@ -179,10 +147,10 @@ look_pty(struct dp_serial *s)
 	if (there == s->attached)
 		return false;
 	/* What was typed before the end is still there to be read. */
-	if (!there && (s->in_len != 0 || (poll_fd(s->in_fd, POLLIN) & POLLIN) != 0))
+	if (!there && (in_len(s) != 0 || (poll_fd(s->in_fd, POLLIN) & POLLIN) != 0))
 		return false;
 	if (there)
-		attach(s);
+		dp_serial_attach(s);
 	else
 		detach(s);
 	return true;
@@ -194,7 +162,7 @@ client_gone(struct dp_serial *s)
 {
 	char c;
 
-	if (s->in_len != 0 || (poll_fd(s->in_fd, POLLOUT) & (POLLHUP | POLLERR)) == 0)
+	if (in_len(s) != 0 || (poll_fd(s->in_fd, POLLOUT) & (POLLHUP | POLLERR)) == 0)
 		return false;
 	/* Nothing is read for a north that is not there. */
 	if (!s->in_over && !vbus_serial_up(s->port))
@@ -222,7 +190,8 @@ look_listen(struct dp_serial *s)
 	}
 	s->in_fd = fd;
 	s->out_fd = fd;
-	attach(s);
+	s->untold = s->keeps;
+	dp_serial_attach(s);
 	return true;
 }
 
@@ -232,14 +201,42 @@ look_listen(struct dp_serial *s)
 static ssize_t
 send_out(struct dp_serial *s)
 {
-	const uint32_t first = s->out_size - s->out_at;
-	const uint32_t len = s->out_len < CHUNK ? s->out_len : CHUNK;
-	struct iovec v[2] = {{s->out + s->out_at, len < first ? len : first},
-		{s->out, len < first ? 0 : len - first}};
-	const struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
-	ssize_t n = sendmsg(s->out_fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct memory *m = s->m;
 
-	s->sent = n > 0 ? (uint32_t)n : 0;
+	out_parts(s, m->send_part, out_len(s) < CHUNK ? out_len(s) : CHUNK);
+	m->send.msg_hdr = (struct msghdr){.msg_iov = m->send_part, .msg_iovlen = 2};
+	m->send_from = m->out_done;
+	BEFORE_A_KILL();
+	if (sendmmsg(s->out_fd, &m->send, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+		return -1;
+	return m->send.msg_len;
+}
+
+/* To a file or pty, so that a successor can tell what it got. @return as write() */
+static ssize_t
+write_noted(struct dp_serial *s)
+{
+	struct memory *m = s->m;
+	struct iovec v[2];
+	struct stat st;
+	ssize_t n;
+
+	out_parts(s, v, out_len(s));
+	if (!s->keeps || fstat(s->out_fd, &st) != 0)
+		return writev(s->out_fd, v, 2);
+	m->sink.from = m->out_done;
+	m->sink.at = s->kind == KIND_FILE ? st.st_size : (off_t)(OUT_OFFSET + out_at(s));
+	BEFORE_A_KILL();
+	m->sink.active = 1;
+	BEFORE_A_KILL();
+	if (s->kind == KIND_FILE)
+		n = writev(s->out_fd, v, 2);
+	else
+		n = sendfile(s->out_fd, s->memory_fd, &m->sink.at, v[0].iov_len);
+	if (n > 0)
+		m->out_done = m->sink.from + (uint32_t)n;
+	BEFORE_A_KILL();
+	m->sink.active = 0;
 	return n;
 }
 
@@ -247,9 +244,7 @@ send_out(struct dp_serial *s)
 static ssize_t
 write_out(struct dp_serial *s)
 {
-	const uint32_t first = s->out_size - s->out_at;
-	struct iovec v[2] = {{s->out + s->out_at, s->out_len < first ? s->out_len : first},
-		{s->out, s->out_len < first ? 0 : s->out_len - first}};
+	struct iovec v[2];
 	ssize_t n;
 
 	if (s->kind == KIND_LISTEN) {
@@ -258,9 +253,10 @@ write_out(struct dp_serial *s)
 		/* Its descriptors are others' too: they are not made non-blocking. */
 		if ((poll_fd(s->out_fd, POLLOUT) & POLLOUT) == 0)
 			return 0;
-		n = write(s->out_fd, v[0].iov_base, v[0].iov_len < CHUNK ? v[0].iov_len : CHUNK);
+		out_parts(s, v, out_len(s) < CHUNK ? out_len(s) : CHUNK);
+		n = write(s->out_fd, v[0].iov_base, v[0].iov_len);
 	} else {
-		n = writev(s->out_fd, v, 2);
+		n = write_noted(s);
 	}
 	if (n >= 0)
 		return n;
@@ -284,8 +280,8 @@ tell_break(struct dp_serial *s)
 static bool
 out_is_old(const struct dp_serial *s)
 {
-	return (!s->attached || s->out_over) && !s->hold && s->sent == 0 &&
-	       s->out_len > s->out_keep;
+	return (!s->attached || s->out_over) && !s->hold && s->m->send.msg_len == 0 &&
+	       out_len(s) > s->out_keep;
 }
 
 static bool
@@ -296,18 +292,19 @@ take_output(struct dp_serial *s)
 
 	/* Somebody may have opened the pty since the last tick: from then on nothing is dropped. */
 	if (s->kind == KIND_PTY && out_is_old(s))
-		look_pty(s);
+		dp_serial_look_pty(s);
 	/* Room for a whole entry must come: with nobody attached it is made. */
 	if (out_is_old(s)) {
-		s->nb_dropped += s->out_len - s->out_keep;
-		out_drop(s, s->out_len - s->out_keep);
+		s->nb_dropped += out_len(s) - s->out_keep;
+		out_drop(s, out_len(s) - s->out_keep);
 	}
-	if (s->out_size - s->out_len < sizeof(s->entry))
+	if (s->out_size - out_len(s) < sizeof(s->entry))
 		return false;
-	len = vbus_serial_read(s->port, s->entry, sizeof(s->entry), &brk);
+	len = vbus_serial_peek(s->port, s->entry, sizeof(s->entry), &brk);
 	if (brk)
 		tell_break(s);
 	out_put(s, s->entry, len);
+	vbus_serial_accept(s->port);
 	return len != 0 || brk;
 }
 
@@ -315,18 +312,60 @@ static bool
 output(struct dp_serial *s)
 {
 	bool busy = take_output(s);
+	uint32_t was;
 	ssize_t n;
 
-	if (!s->attached || s->out_over || !settle(s) || s->out_over || s->out_len == 0)
+	if (!s->attached || s->out_over || !settle(s) || s->out_over || out_len(s) == 0)
 		return busy;
+	was = s->m->out_done;
 	n = write_out(s);
 	if (n > 0 && s->kind != KIND_LISTEN)
-		out_drop(s, (uint32_t)n);
+		s->m->out_done = was + (uint32_t)n;
 	else if (n < 0 && s->kind == KIND_LISTEN)
 		s->out_over = true; /* what it had sent before is still to be read */
 	else if (n < 0 && s->kind == KIND_FILE)
 		s->attached = false; /* full: the last bytes are kept, until a tick tries again */
 	return busy || n > 0;
+}
+
+/* From the pipe. What is missing in it was read. */
+static ssize_t
+load(struct dp_serial *s)
+{
+	struct memory *m = s->m;
+	ssize_t n;
+
+	if (ioctl(s->pipe[0], FIONREAD, &m->load.level) != 0)
+		return -1;
+	m->in_base = m->port.in_done;
+	BEFORE_A_KILL();
+	m->load.active = 1;
+	BEFORE_A_KILL();
+	n = read(s->pipe[0], m->in, sizeof(m->in));
+	m->in_end = m->in_base + (n > 0 ? (uint32_t)n : 0);
+	BEFORE_A_KILL();
+	m->load.active = 0;
+	s->pipe_full = n == (ssize_t)sizeof(m->in);
+	return n;
+}
+
+/* @return as read() */
+static ssize_t
+fetch(struct dp_serial *s)
+{
+	struct memory *m = s->m;
+	ssize_t n;
+
+	if (s->pipe_full)
+		return load(s);
+	if (s->pipe[0] >= 0) {
+		n = splice(s->in_fd, NULL, s->pipe[1], NULL, sizeof(m->in), SPLICE_F_NONBLOCK);
+		return n > 0 ? load(s) : n;
+	}
+	n = read(s->in_fd, m->in, sizeof(m->in));
+	m->in_base = m->port.in_done;
+	m->in_end = m->in_base + (n > 0 ? (uint32_t)n : 0);
+	return n;
 }
 
 static bool
@@ -336,13 +375,10 @@ read_in(struct dp_serial *s)
 
 	if (s->kind == KIND_STDIO && (poll_fd(s->in_fd, POLLIN) & (POLLIN | POLLHUP)) == 0)
 		return false;
-	n = read(s->in_fd, s->in, sizeof(s->in));
-	if (n > 0) {
-		s->in_at = 0;
-		s->in_len = (uint32_t)n;
+	n = fetch(s);
+	if (n > 0)
 		return true;
-	}
-	/* A pty whose other end is closed says EIO: look_pty() sees to that. */
+	/* A pty whose other end is closed says EIO: dp_serial_look_pty() sees to that. */
 	if (s->kind != KIND_PTY && (n == 0 || (errno != EAGAIN && errno != EINTR)))
 		s->in_over = true;
 	s->reset |= n < 0 && errno == ECONNRESET;
@@ -353,7 +389,7 @@ read_in(struct dp_serial *s)
 static bool
 give_break(struct dp_serial *s)
 {
-	if (s->in_len != 0 || !atomic_exchange(&s->break_wanted, false))
+	if (in_len(s) != 0 || !atomic_exchange(&s->break_wanted, false))
 		return false;
 	if (vbus_serial_break(s->port))
 		return true;
@@ -367,14 +403,12 @@ input(struct dp_serial *s)
 	bool busy = give_break(s);
 	uint32_t n;
 
-	if (s->in_len == 0 && s->attached && s->in_fd >= 0 && !s->in_over &&
+	if (in_len(s) == 0 && s->attached && s->in_fd >= 0 && !s->in_over &&
 		vbus_serial_up(s->port))
 		busy |= read_in(s);
-	if (s->in_len == 0)
+	if (in_len(s) == 0)
 		return busy;
-	n = vbus_serial_write(s->port, s->in + s->in_at, s->in_len);
-	s->in_at += n;
-	s->in_len -= n;
+	n = vbus_serial_write(s->port, s->m->in + (s->m->port.in_done - s->m->in_base), in_len(s));
 	return busy || n != 0;
 }
 
@@ -385,14 +419,34 @@ serial_poll(struct dp_io *io, bool tick)
 	bool busy = false;
 
 	if (s->kind == KIND_PTY && tick)
-		busy = look_pty(s);
+		busy = dp_serial_look_pty(s);
 	else if (s->kind == KIND_LISTEN)
 		busy = look_listen(s);
 	else if (s->kind == KIND_FILE && tick)
 		s->attached = true;
+	if (s->untold) /* nothing passes that the keeper's end of it has not */
+		return true;
 	busy |= output(s);
 	busy |= input(s);
 	return busy;
+}
+
+void
+dp_serial_tell_keeper(struct dp_serial *s)
+{
+	const int all[NB_KEPT] = {s->memory_fd, s->kind == KIND_PTY ? s->in_fd : s->listen_fd,
+		s->kind == KIND_LISTEN ? s->in_fd : -1, s->pipe[0], s->pipe[1]};
+	int fds[NB_KEPT];
+	uint64_t word = 0;
+	uint32_t nb = 0;
+
+	for (int i = 0; i < NB_KEPT; i++) {
+		if (all[i] < 0)
+			continue;
+		fds[nb++] = all[i];
+		word |= 1ull << i;
+	}
+	dp_back_keep("serial", s->name, word | (uint64_t)s->kind << 32, fds, nb);
 }
 
 static void
@@ -400,12 +454,16 @@ serial_after(struct dp_io *io)
 {
 	struct dp_serial *s = (struct dp_serial *)io;
 
+	if (s->untold)
+		dp_serial_tell_keeper(s);
+	s->untold = false;
 	if (s->attached == s->told_attached && s->rows == s->told_rows && s->cols == s->told_cols)
 		return;
 	vbus_ctl_lock();
 	vbus_serial_set_size(s->port, s->rows, s->cols);
 	vbus_serial_set_carrier(s->port, s->attached);
 	vbus_ctl_unlock();
+	s->m->attached = s->attached;
 	s->told_attached = s->attached;
 	s->told_rows = s->rows;
 	s->told_cols = s->cols;
@@ -419,9 +477,9 @@ serial_arm(struct dp_io *io)
 
 	/* Output that there is no room for waits for a descriptor, input for north. */
 	return ((there & VBUS_SERIAL_OUTPUT) != 0 &&
-		       s->out_size - s->out_len >= sizeof(s->entry)) ||
+		       s->out_size - out_len(s) >= sizeof(s->entry)) ||
 	       ((there & VBUS_SERIAL_ROOM) != 0 &&
-		       (s->in_len != 0 || atomic_load(&s->break_wanted)));
+		       (in_len(s) != 0 || atomic_load(&s->break_wanted)));
 }
 
 static void
@@ -430,192 +488,12 @@ serial_disarm(struct dp_io *io)
 	vbus_serial_disarm(((struct dp_serial *)io)->port);
 }
 
-static const struct dp_io_ops serial_ops = {
+const struct dp_io_ops dp_serial_ops = {
 	.poll = serial_poll,
 	.after = serial_after,
 	.arm = serial_arm,
 	.disarm = serial_disarm,
 };
-
-/* ---- making ------------------------------------------------------------------------------------ */
-
-/* The link appears with its target, in place of an older link and of nothing else. */
-static int
-make_link(const struct dp_serial *s)
-{
-	char tmp[DP_FILE_SIZE + 8];
-	struct stat st;
-
-	if (lstat(s->path, &st) == 0 && !S_ISLNK(st.st_mode))
-		return -EEXIST;
-	snprintf(tmp, sizeof(tmp), "%s.new", s->path);
-	unlink(tmp);
-	if (symlink(s->slave, tmp) != 0)
-		return -errno;
-	if (rename(tmp, s->path) == 0)
-		return 0;
-	unlink(tmp);
-	return -EIO;
-}
-
-static int
-open_pty(struct dp_serial *s)
-{
-	struct termios t;
-	int ret;
-
-	s->in_fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-	s->out_fd = s->in_fd;
-	if (s->in_fd < 0 || grantpt(s->in_fd) != 0 || unlockpt(s->in_fd) != 0 ||
-		ptsname_r(s->in_fd, s->slave, sizeof(s->slave)) != 0)
-		return -errno;
-	/* Raw: north has the line discipline, every byte passes here. */
-	if (tcgetattr(s->in_fd, &t) == 0) {
-		cfmakeraw(&t);
-		tcsetattr(s->in_fd, TCSANOW, &t);
-	}
-	/* A pty that was never opened does not say that nobody is there. */
-	ret = open(s->slave, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (ret >= 0)
-		close(ret);
-	ret = dp_io_watch(s->in_fd);
-	return ret != 0 ? ret : make_link(s);
-}
-
-static int
-open_listen(struct dp_serial *s)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	struct stat st;
-
-	if (strlen(s->path) >= sizeof(a.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(a.sun_path, s->path, strlen(s->path));
-	s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->listen_fd < 0)
-		return -errno;
-	/* One that nobody serves was left behind by a process that died. */
-	if (lstat(s->path, &st) == 0 && S_ISSOCK(st.st_mode)) {
-		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		int ret = connect(fd, (struct sockaddr *)&a, sizeof(a));
-
-		if (fd >= 0)
-			close(fd);
-		if (ret == 0)
-			return -EADDRINUSE;
-		unlink(s->path);
-	}
-	if (bind(s->listen_fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
-		chmod(s->path, 0600) != 0 || listen(s->listen_fd, 64) != 0)
-		return -errno;
-	return dp_io_watch(s->listen_fd);
-}
-
-static int
-open_file(struct dp_serial *s)
-{
-	s->out_fd = open(s->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
-	if (s->out_fd < 0)
-		return -errno;
-	attach(s);
-	return 0;
-}
-
-static int
-open_kind(struct dp_serial *s, const struct dp_device_conf *d)
-{
-	if (d->pty[0] != '\0') {
-		s->kind = KIND_PTY;
-		snprintf(s->path, sizeof(s->path), "%s", d->pty);
-		return open_pty(s);
-	}
-	if (d->listen[0] != '\0') {
-		s->kind = KIND_LISTEN;
-		snprintf(s->path, sizeof(s->path), "%s", d->listen);
-		return open_listen(s);
-	}
-	if (d->file[0] != '\0') {
-		s->kind = KIND_FILE;
-		snprintf(s->path, sizeof(s->path), "%s", d->file);
-		return open_file(s);
-	}
-	if (d->stdio) {
-		s->kind = KIND_STDIO;
-		s->in_fd = STDIN_FILENO;
-		s->out_fd = STDOUT_FILENO;
-		/* Files cannot be watched and need not be. */
-		dp_io_watch(s->in_fd);
-		dp_io_watch(s->out_fd);
-		attach(s);
-	}
-	return 0;
-}
-
-static void
-close_kind(struct dp_serial *s)
-{
-	char target[sizeof(s->slave)] = "";
-
-	if (s->kind == KIND_PTY && readlink(s->path, target, sizeof(target) - 1) > 0 &&
-		strcmp(target, s->slave) == 0)
-		unlink(s->path);
-	if (s->kind == KIND_LISTEN && s->listen_fd >= 0)
-		unlink(s->path);
-	if (s->kind == KIND_STDIO)
-		return;
-	if (s->in_fd >= 0)
-		close(s->in_fd);
-	if (s->out_fd >= 0 && s->out_fd != s->in_fd)
-		close(s->out_fd);
-	if (s->listen_fd >= 0)
-		close(s->listen_fd);
-}
-
-struct dp_serial *
-dp_serial_make(const struct dp_device_conf *d, struct vbus_device *dev, char *err, size_t err_size)
-{
-	struct dp_serial *s = calloc(1, sizeof(*s));
-	struct vbus_serial_user user = {.quiesce = dp_io_quiesce, .wake = dp_io_wake_cb, .arg = s};
-	int ret = -ENOMEM;
-
-	if (s == NULL)
-		goto err;
-	s->in_fd = -1;
-	s->out_fd = -1;
-	s->listen_fd = -1;
-	s->io.ops = &serial_ops;
-	s->port = vbus_serial_of(dev);
-	snprintf(s->name, sizeof(s->name), "%s", d->name);
-	s->hold = d->hold;
-	s->out_keep = d->scrollback;
-	s->out_size = d->scrollback + (uint32_t)sizeof(s->entry);
-	s->out = malloc(s->out_size);
-	if (s->out == NULL)
-		goto err;
-	ret = dp_io_init();
-	if (ret == 0)
-		ret = open_kind(s, d);
-	if (ret == 0)
-		ret = dp_io_add(&s->io);
-	if (ret != 0)
-		goto err;
-	vbus_ctl_lock();
-	ret = vbus_serial_bind(s->port, &user);
-	vbus_ctl_unlock();
-	if (ret == 0)
-		return s;
-	dp_io_del(&s->io);
-err:
-	snprintf(err, err_size, "device %s: %s: %s", d->name, s != NULL ? s->path : "",
-		strerror(-ret));
-	if (s != NULL) {
-		close_kind(s);
-		free(s->out);
-		free(s);
-	}
-	errno = -ret;
-	return NULL;
-}
 
 int
 dp_serial_break(struct dp_serial *s)
@@ -625,20 +503,4 @@ dp_serial_break(struct dp_serial *s)
 	atomic_store(&s->break_wanted, true);
 	dp_io_wake();
 	return 0;
-}
-
-void
-dp_serial_unmake(struct dp_serial *s)
-{
-	/* The thread first: who unpublishes afterwards waits for nobody. */
-	dp_io_del(&s->io);
-	vbus_ctl_lock();
-	vbus_serial_bind(s->port, NULL);
-	vbus_ctl_unlock();
-	if (s->nb_dropped != 0)
-		DP_LOG(INFO, "device %s: %" PRIu64 " bytes were read by nobody", s->name,
-			s->nb_dropped);
-	close_kind(s);
-	free(s->out);
-	free(s);
 }

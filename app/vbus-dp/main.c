@@ -285,6 +285,10 @@ serve(void)
 		ret = keeper_connect(err, sizeof(err));
 	if (ret == 0)
 		ret = dp_state_apply(&dp.conf, dp.config, err, sizeof(err));
+	vbus_ctl_lock();
+	if (ret == 0)
+		vbus_keeper_forget_rest();
+	vbus_ctl_unlock();
 	if (ret == 0)
 		ret = dp_rpc_start(control, err, sizeof(err));
 	if (ret == 0) {

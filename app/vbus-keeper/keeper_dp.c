@@ -7,27 +7,37 @@
  *
  * Its socket's end of file is its death: links that it had opened are served by us from then on. It
  * is trusted (the socket's file is of mode 0600), but what it says is looked up all the same.
+ *
+ * Things are descriptors under a name that we know nothing about: what devices have that is not of a
+ * link. They are kept until it says otherwise, and given to the next one.
  */
 
 #include "keeper.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+struct keeper_thing {
+	char name[VBUS_HO_TEXT];
+	uint64_t word;
+	int fds[VBUS_HO_THING_FDS];
+	uint32_t nb;
+	LIST_ENTRY(keeper_thing) next;
+};
+
 static struct {
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	int listen_fd;
+	struct vfu_listener *listener;
 	struct keeper_watch listen_watch;
 	int sock; /* -1: no data plane */
 	bool hello;
 	struct keeper_watch watch;
-} dp = {.listen_fd = -1, .sock = -1, .listen_watch.fd = -1, .watch.fd = -1};
+	LIST_HEAD(, keeper_thing) things;
+} dp = {.sock = -1, .listen_watch.fd = -1, .watch.fd = -1};
 
 bool
 keeper_dp_there(void)
@@ -64,6 +74,54 @@ say(struct vbus_ho_msg *m, int status, const char *text, const int *fds, uint32_
 	/* One that does not read is as good as none; what it does not know it cannot serve. */
 	if (ret != 0)
 		shutdown(dp.sock, SHUT_RDWR);
+}
+
+/* ---- things ------------------------------------------------------------------------------------ */
+
+static void
+thing_free(struct keeper_thing *t)
+{
+	LIST_REMOVE(t, next);
+	while (t->nb > 0)
+		close(t->fds[--t->nb]);
+	free(t);
+}
+
+/* In place of what had that name. @return the descriptors are ours */
+static bool
+on_thing(const struct vbus_ho_msg *m, const int *fds, uint32_t nb)
+{
+	struct keeper_thing *t, *old;
+
+	LIST_FOREACH(old, &dp.things, next)
+	{
+		if (strcmp(old->name, m->text) == 0)
+			break;
+	}
+	t = nb != 0 && nb <= VBUS_HO_THING_FDS ? calloc(1, sizeof(*t)) : NULL;
+	if (t != NULL) {
+		memcpy(t->name, m->text, sizeof(t->name));
+		memcpy(t->fds, fds, nb * sizeof(fds[0]));
+		t->word = m->nr;
+		t->nb = nb;
+		LIST_INSERT_HEAD(&dp.things, t, next);
+	}
+	if (old != NULL)
+		thing_free(old);
+	return t != NULL;
+}
+
+static void
+send_things(void)
+{
+	struct vbus_ho_msg m = vbus_ho_msg(VBUS_HO_THING, 0);
+	const struct keeper_thing *t;
+
+	LIST_FOREACH(t, &dp.things, next)
+	{
+		m.nr = t->word;
+		say(&m, 0, t->name, t->fds, t->nb);
+	}
 }
 
 /* ---- to it ------------------------------------------------------------------------------------- */
@@ -160,6 +218,8 @@ on_hello(const struct vbus_ho_msg *m)
 	snprintf(why, sizeof(why), "the keeper's state has version %u.%u, the data plane's %u.%u",
 		VBUS_LINK_VERSION, VFU_SESSION_VERSION, m->state_version >> 16,
 		m->state_version & 0xffff);
+	if (dp.hello)
+		send_things();
 	say(&r, dp.hello ? 0 : -EPROTONOSUPPORT, dp.hello ? "" : why, NULL, 0);
 	keeper_log("%s", dp.hello ? "a data plane has come" : why);
 }
@@ -192,6 +252,8 @@ dispatch(const struct vbus_ho_msg *m, int *fds, uint32_t nb_fds)
 		on_open(m);
 		return false;
 	}
+	if (m->type == VBUS_HO_THING)
+		return on_thing(m, fds, nb_fds);
 	l = keeper_link_of(m->link);
 	if (l == NULL || !l->opened)
 		return false;
@@ -246,7 +308,7 @@ on_dp(struct keeper_watch *w, uint32_t events)
 static void
 on_listen(struct keeper_watch *w, uint32_t events)
 {
-	int sock = accept4(dp.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int sock = vfu_listen_accept(dp.listener, false);
 	struct vbus_ho_msg r = vbus_ho_msg(VBUS_HO_HELLO, 0);
 
 	(void)w;
@@ -273,49 +335,25 @@ on_listen(struct keeper_watch *w, uint32_t events)
 int
 keeper_dp_start(const char *path)
 {
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	struct stat st;
-	int fd;
+	char why[VFU_WHY_LEN];
+	int ret = vfu_listen_open_as(path, SOCK_SEQPACKET, &dp.listener, why);
 
-	if (strlen(path) >= sizeof(a.sun_path)) {
-		keeper_log("%s: too long for a socket", path);
-		return -ENAMETOOLONG;
+	if (ret != 0) {
+		keeper_log("%s", why);
+		return ret;
 	}
-	memcpy(a.sun_path, path, strlen(path));
-	memcpy(dp.path, a.sun_path, sizeof(dp.path));
-	dp.listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (dp.listen_fd < 0)
-		goto err;
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
-		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-		if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
-			close(fd);
-			errno = EADDRINUSE;
-			goto err;
-		}
-		if (fd >= 0)
-			close(fd);
-		unlink(path); /* left behind by one that died */
-	}
-	/* The file takes over the socket's mode: nobody else can connect in between. */
-	fchmod(dp.listen_fd, 0600);
-	if (bind(dp.listen_fd, (struct sockaddr *)&a, sizeof(a)) != 0 || chmod(path, 0600) != 0 ||
-		listen(dp.listen_fd, 4) != 0)
-		goto err;
 	dp.listen_watch.fn = on_listen;
-	return keeper_watch(&dp.listen_watch, dp.listen_fd, EPOLLIN);
-err:
-	keeper_log("%s: %s", path, strerror(errno));
-	return -errno;
+	return keeper_watch(&dp.listen_watch, vfu_listen_fd(dp.listener), EPOLLIN);
 }
 
 void
 keeper_dp_stop(void)
 {
+	struct keeper_thing *t;
+
 	if (dp.sock >= 0)
 		close(dp.sock);
-	if (dp.listen_fd < 0)
-		return;
-	unlink(dp.path);
-	close(dp.listen_fd);
+	while ((t = LIST_FIRST(&dp.things)) != NULL)
+		thing_free(t);
+	vfu_listen_close(dp.listener);
 }

@@ -19,10 +19,10 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "dp_notify.h"
 
 #define DEFAULT_SOCKET "/run/vbus/keeper.sock"
 #define LOG_LINES      200u /* of ten seconds; a client that comes and goes fills no log */
@@ -163,29 +163,6 @@ signals(void)
 	return keeper_watch(&k.signals, fd, EPOLLIN);
 }
 
-/* systemd: READY=1. */
-static void
-notify_ready(void)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	static const char ready[] = "READY=1\nSTATUS=keeping";
-	int fd;
-
-	if (path == NULL || strlen(path) >= sizeof(a.sun_path))
-		return;
-	memcpy(a.sun_path, path, strlen(path));
-	if (a.sun_path[0] == '@')
-		a.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (sendto(fd, ready, strlen(ready), MSG_NOSIGNAL, (struct sockaddr *)&a,
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))) < 0)
-		keeper_log("systemd is not told: %s", strerror(errno));
-	close(fd);
-}
-
 static const char usage[] = "vbus-keeper [--socket SOCKET]\n"
 			    "\n"
 			    "  -s, --socket SOCKET  where vbus-dp comes (" DEFAULT_SOCKET ")\n"
@@ -204,7 +181,7 @@ main(int argc, char **argv)
 	const char *path = DEFAULT_SOCKET;
 	struct keeper_link *l;
 	struct rlimit lim;
-	int c, status;
+	int c, ret, status;
 
 	while ((c = getopt_long(argc, argv, "s:hV", options, NULL)) != -1) {
 		if (c == 'h' || c == 'V') {
@@ -228,7 +205,9 @@ main(int argc, char **argv)
 	if (k.epoll_fd < 0 || signals() != 0 || keeper_dp_start(path) != 0)
 		return EXIT_FAILURE;
 	keeper_log("ready at %s", path);
-	notify_ready();
+	ret = dp_notify("READY=1\nSTATUS=keeping");
+	if (ret != 0 && ret != -ENOENT)
+		keeper_log("systemd is not told: %s", strerror(-ret));
 	status = loop();
 	while ((l = LIST_FIRST(&keeper_links)) != NULL)
 		keeper_link_del(l);

@@ -12,6 +12,7 @@
  */
 
 #include "block_internal.h"
+#include "bridge_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -61,6 +62,7 @@ publish(struct vbus_block *b)
 	if (b->cs == NULL || !b->cs->started || !b->mapped || !b->bound)
 		return;
 	b->path.view = vbus_conn_view(b->conn);
+	b->path.log = vbus_conn_log(b->conn);
 	memset(&b->mc, 0, sizeof(b->mc));
 	/* Release: pairs with the acquire in path_of(), block_io.c. */
 	atomic_store_explicit(&b->pub, &b->path, memory_order_release);
@@ -210,6 +212,8 @@ call_start(struct vbus_block *b, const void *data, uint32_t len)
 			return -EINVAL;
 	b->cs->started = 1;
 	b->cs->nb_queues = s.nb_queues;
+	b->cs->session++;
+	b->path.log_session = b->cs->session;
 	b->path.nb_queues = s.nb_queues;
 	b->path.session = atomic_fetch_add_explicit(&b->session, 1, memory_order_relaxed) + 1;
 	atomic_store_explicit(&b->broken, false, memory_order_relaxed);
@@ -274,11 +278,102 @@ block_open(struct vbus_conn *conn, uint32_t version)
 	conn->priv = b;
 	b->conn = conn;
 	b->cs = vbus_conn_state(conn); /* zero */
-	b->cs->layout = 1;
+	b->cs->layout = BLOCK_STATE_LAYOUT;
+	b->cs->sector_size = b->args.sector_size;
+	b->cs->features = b->args.features;
+	b->cs->queues_max = b->args.nb_queues;
+	b->cs->identity = b->args.identity;
+	((struct block_log *)vbus_conn_log(conn))->session = 0; /* of another connection */
 	b->mapped = true;
 	memset(&b->path, 0, sizeof(b->path));
 	memset(b->block, 0, sizeof(b->block));
 	b->state_peer = NULL;
+	return 0;
+}
+
+/* Of the notes of a process that is gone: what is to be taken again, and which are free. */
+static void
+adopt_notes(struct vbus_block *b, struct block_log *log)
+{
+	uint32_t i, step, queue, pos;
+	bool over;
+
+	b->nb_again = 0;
+	b->nb_free = 0;
+	for (i = 0; i < BLOCK_NOTES; i++) {
+		step = BLOCK_NOTE_STEP(log->note[i].word);
+		queue = BLOCK_NOTE_QUEUE(log->note[i].word);
+		pos = BLOCK_NOTE_POS(log->note[i].word);
+		over = step == BLOCK_NOTE_FREE || step > BLOCK_NOTE_ANSWERS ||
+		       queue >= b->path.nb_queues;
+		if (!over && step == BLOCK_NOTE_TAKING)
+			over = b->block[VBLOCK_BLOCK_REQ(queue)]->cursor->inuse_head == pos;
+		else if (!over && step == BLOCK_NOTE_ANSWERS)
+			over = b->block[VBLOCK_BLOCK_DONE(queue)]->cursor->inuse_tail != pos;
+		if (!over) {
+			log->note[i].word = BLOCK_NOTE(BLOCK_NOTE_TAKEN, queue, 0);
+			b->again[b->nb_again++] = (uint16_t)i;
+		} else {
+			log->note[i].word = BLOCK_NOTE_FREE;
+			b->free_note[b->nb_free++] = (uint16_t)i;
+		}
+	}
+}
+
+static bool
+adopt_check(
+	const struct vbus_block *b, const struct vbus_conn *conn, const struct block_conn_state *cs)
+{
+	const struct vbus_shm *shm;
+	uint32_t id;
+
+	if (conn->version != VBLOCK_VERSION || cs->layout != BLOCK_STATE_LAYOUT ||
+		cs->sector_size != b->args.sector_size || cs->features != b->args.features ||
+		cs->queues_max != b->args.nb_queues || cs->identity != b->args.identity ||
+		cs->nb_queues > b->args.nb_queues)
+		return false;
+	LIST_FOREACH(shm, &conn->shms, next)
+	if (shm->id > 3 * b->args.nb_queues)
+		return false;
+	for (id = 1; cs->started && id <= 3 * cs->nb_queues; id++)
+		if (vbus_conn_shm((struct vbus_conn *)(uintptr_t)conn, id) == NULL)
+			return false;
+	return true;
+}
+
+/* The session goes on: nobody has taken anything of it in this process. */
+static int
+block_adopt(struct vbus_conn *conn)
+{
+	struct vbus_block *b = conn->dev->priv;
+	struct block_conn_state *cs = vbus_conn_state(conn);
+	struct block_log *log = vbus_conn_log(conn);
+	struct vbus_shm *shm;
+
+	if (b->conn != NULL || !adopt_check(b, conn, cs))
+		return -EINVAL;
+	memset(&b->path, 0, sizeof(b->path));
+	memset(b->block, 0, sizeof(b->block));
+	LIST_FOREACH(shm, &conn->shms, next)
+	{
+		b->block[shm->id] = shm;
+		if (shm->id != VBLOCK_BLOCK_STATE && (shm->id - 1) % 3 != 2)
+			vbus_shm_repair(shm, BLOCK_RING_MAX, (shm->id - 1) % 3 == 1);
+	}
+	conn->priv = b;
+	b->conn = conn;
+	b->cs = cs;
+	b->state_peer = NULL;
+	b->path.nb_queues = cs->nb_queues;
+	b->path.log_session = cs->session;
+	b->path.session = atomic_fetch_add_explicit(&b->session, 1, memory_order_relaxed) + 1;
+	atomic_store_explicit(&b->broken, false, memory_order_relaxed);
+	if (cs->started && log->session == cs->session) {
+		adopt_notes(b, log);
+		b->taken_session = b->path.session;
+		b->nb_taken = 0;
+	}
+	block_rebind(conn);
 	return 0;
 }
 
@@ -371,6 +466,7 @@ static const struct vbus_class_ops block_ops = {
 	.dropped = block_dropped,
 	.quiesce = block_quiesce,
 	.rebind = block_rebind,
+	.adopt = block_adopt,
 	.telemetry = block_telemetry,
 };
 

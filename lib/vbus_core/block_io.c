@@ -26,17 +26,31 @@ path_of(const struct vbus_block *b)
 	return atomic_load_explicit(&b->pub, memory_order_acquire);
 }
 
+/* A kill is seen by nobody but a successor: the order of the stores is all that counts. */
+static void
+note(struct block_log *log, uint32_t i, uint32_t word)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&log->note[i].word, word, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 /** @return false: no entry is free */
 static bool
-put_done(struct vbus_block *b, const struct block_queue *q, uint32_t queue, uint32_t tag,
+put_done(struct vbus_block *b, const struct block_path *p, const struct vbus_block_req *req,
 	uint32_t status)
 {
+	const uint32_t queue = req->queue;
+	const struct block_queue *q = &p->queue[queue];
 	struct vbus_ioq_entry e;
 
 	if (vbus_ioq_south_produce_peek(&q->done.q, &e, 1) == 0)
 		return false;
-	e.len = VBLOCK_DONE(tag, status);
+	e.len = VBLOCK_DONE(req->tag, status);
+	note(p->log, req->note, BLOCK_NOTE(BLOCK_NOTE_ANSWERS, queue, q->done.q.cur->inuse_tail));
 	vbus_ioq_south_produce_push(&q->done.q, &e, 1);
+	note(p->log, req->note, BLOCK_NOTE_FREE);
+	b->free_note[b->nb_free++] = (uint16_t)req->note;
 	b->done_dirty[queue] = true;
 	b->stats.completed++;
 	b->stats.errors += status != VBLOCK_STATUS_OK;
@@ -172,6 +186,37 @@ count(struct vbus_block_stats *st, const struct vbus_block_req *req)
 	}
 }
 
+/** Out of the ring, and noted as under way. */
+static void
+pop_noted(struct vbus_block *b, const struct block_path *p, const struct vbus_ioq_entry *e,
+	struct vbus_block_req *req)
+{
+	const struct block_queue *q = &p->queue[req->queue];
+
+	req->note = b->free_note[--b->nb_free];
+	p->log->note[req->note].ptr = (uint32_t)e->ptr;
+	p->log->note[req->note].room = (uint32_t)RTE_MIN(e->len, UINT32_MAX);
+	note(p->log, req->note,
+		BLOCK_NOTE(BLOCK_NOTE_TAKING, req->queue, q->req.q.cur->inuse_head));
+	vbus_ioq_south_consume_pop(&q->req.q, 1);
+	note(p->log, req->note, BLOCK_NOTE(BLOCK_NOTE_TAKEN, req->queue, 0));
+}
+
+/** Checked and counted. @return true: it is for the back end */
+static bool
+taken(struct vbus_block *b, const struct block_path *p, struct vbus_block_req *req, int status)
+{
+	req->session = p->session;
+	if (status == (int)VBLOCK_STATUS_OK) {
+		b->nb_taken++;
+		count(&b->stats, req);
+		return true;
+	}
+	b->stats.refused++;
+	put_done(b, p, req, (uint32_t)status);
+	return false;
+}
+
 /** @return true: a request; what is wrong is passed over */
 static bool
 take_from(struct vbus_block *b, const struct block_path *p, uint32_t queue,
@@ -185,7 +230,7 @@ take_from(struct vbus_block *b, const struct block_path *p, uint32_t queue,
 		int status;
 
 		/* Room for its answer first: what is refused is answered at once. */
-		if (vbus_ioq_south_produce_count(&q->done.q, 1) == 0 ||
+		if (b->nb_free == 0 || vbus_ioq_south_produce_count(&q->done.q, 1) == 0 ||
 			vbus_ioq_south_consume_peek(&q->req.q, &e, 1) == 0)
 			return false;
 		status = fetch(b, q, &e, req);
@@ -193,18 +238,58 @@ take_from(struct vbus_block *b, const struct block_path *p, uint32_t queue,
 			atomic_store_explicit(&b->broken, true, memory_order_relaxed);
 			return false;
 		}
-		vbus_ioq_south_consume_pop(&q->req.q, 1);
-		if (status == (int)VBLOCK_STATUS_OK) {
-			req->queue = queue;
-			req->session = p->session;
-			b->nb_taken++;
-			count(&b->stats, req);
+		req->queue = queue;
+		pop_noted(b, p, &e, req);
+		if (taken(b, p, req, status))
 			return true;
-		}
-		b->stats.refused++;
-		put_done(b, q, queue, req->tag, (uint32_t)status);
 	}
 	return false;
+}
+
+/** What the process before this one has not completed; north has left it in its pool. */
+static bool
+take_again(struct vbus_block *b, const struct block_path *p, struct vbus_block_req *req)
+{
+	while (b->nb_again != 0) {
+		const uint32_t i = b->again[b->nb_again - 1];
+		const struct block_note *n = &p->log->note[i];
+		const struct vbus_ioq_entry e = {.ptr = n->ptr, .len = n->room};
+		const struct block_queue *q = &p->queue[BLOCK_NOTE_QUEUE(n->word)];
+		int status;
+
+		if (vbus_ioq_south_produce_count(&q->done.q, 1) == 0)
+			return false;
+		status = fetch(b, q, &e, req);
+		if (status < 0) {
+			atomic_store_explicit(&b->broken, true, memory_order_relaxed);
+			return false;
+		}
+		b->nb_again--;
+		req->queue = BLOCK_NOTE_QUEUE(n->word);
+		req->note = i;
+		if (taken(b, p, req, status))
+			return true;
+	}
+	return false;
+}
+
+/** Nothing is under way: the notes are the new session's. */
+static void
+begin_session(struct vbus_block *b, const struct block_path *p)
+{
+	uint32_t i;
+
+	__atomic_store_n(&p->log->session, 0, __ATOMIC_RELAXED);
+	for (i = 0; i < BLOCK_NOTES; i++) {
+		note(p->log, i, BLOCK_NOTE_FREE);
+		b->free_note[i] = (uint16_t)i;
+	}
+	__atomic_store_n(&p->log->session, p->log_session, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	b->nb_free = BLOCK_NOTES;
+	b->nb_again = 0;
+	b->taken_session = p->session;
+	memset(b->done_dirty, 0, sizeof(b->done_dirty));
 }
 
 bool
@@ -218,9 +303,10 @@ vbus_block_take(struct vbus_block *b, struct vbus_block_req *req)
 	if (b->taken_session != p->session) {
 		if (b->nb_taken != 0)
 			return false; /* what the old session asked for is still under way */
-		b->taken_session = p->session;
-		memset(b->done_dirty, 0, sizeof(b->done_dirty));
+		begin_session(b, p);
 	}
+	if (b->nb_again != 0 && take_again(b, p, req))
+		return true;
 	for (i = 0; i < p->nb_queues; i++) {
 		uint32_t queue = b->next_queue < p->nb_queues ? b->next_queue : 0;
 
@@ -276,7 +362,7 @@ vbus_block_complete(struct vbus_block *b, const struct vbus_block_req *req, uint
 		b->nb_taken--;
 		return true;
 	}
-	if (p == NULL || !put_done(b, &p->queue[req->queue], req->queue, req->tag, status)) {
+	if (p == NULL || !put_done(b, p, req, status)) {
 		b->stats.held++;
 		return false;
 	}
@@ -308,7 +394,7 @@ bool
 vbus_block_arm(struct vbus_block *b)
 {
 	const struct block_path *p = path_of(b);
-	bool there = false;
+	bool there = p != NULL && b->nb_again != 0;
 	uint32_t i;
 
 	for (i = 0; p != NULL && i < p->nb_queues; i++) {

@@ -12,7 +12,7 @@
  *
  *     vbus-dp                            keeper
  *     HELLO                        ->
- *                                  <-    HELLO (status: may it?)
+ *                                  <-    THING ... (what is kept, by name), HELLO (status: may it?)
  *     OPEN (path)                  ->
  *                                  <-    STATE (state file), FILE ..., SESSION (when a client is
  *                                        there), READY (status)
@@ -20,6 +20,7 @@
  *     PARK (descriptors of a message that is about to be taken from the socket)
  *     ENDED: the client has gone    ->
  *     CLOSE: the bus has gone       ->
+ *     THING: keep these descriptors; none: forget them  ->
  */
 
 #include <stdint.h>
@@ -27,9 +28,10 @@
 #include "vfu_server.h"
 
 #define VBUS_HO_MAGIC	0x6f687576u /* "vuho" */
-#define VBUS_HO_VERSION 1u
+#define VBUS_HO_VERSION 2u
 #define VBUS_HO_TEXT	160u
 #define VBUS_HO_FDS	64u /* most descriptors with a packet */
+#define VBUS_HO_THING_FDS 8u /* with a THING */
 
 enum vbus_ho_type {
 	VBUS_HO_HELLO = 1,
@@ -41,6 +43,7 @@ enum vbus_ho_type {
 	VBUS_HO_PARK,
 	VBUS_HO_ENDED,
 	VBUS_HO_CLOSE,
+	VBUS_HO_THING,
 };
 
 struct vbus_ho_msg {
@@ -51,7 +54,7 @@ struct vbus_ho_msg {
 	int32_t status;		/* 0 or a negative errno, `text` says it in words */
 	uint32_t state_version; /* HELLO: of the link state */
 	uint32_t armed;		/* SESSION: bit i: the descriptor of irq[i] comes */
-	uint64_t nr;		/* PARK: number of the message */
+	uint64_t nr;		/* PARK: number of the message; THING: its owner's word */
 	char text[VBUS_HO_TEXT];
 };
 

@@ -19,6 +19,7 @@
 
 #include <vbus/rng.h>
 
+#include "bridge_internal.h"
 #include "kind_ring.h"
 #include "vbus_compat.h"
 #include "vbus_core.h"
@@ -147,6 +148,27 @@ rng_open(struct vbus_conn *conn, uint32_t version)
 	return 0;
 }
 
+/* Nothing of it lies in this process: bytes that were on their way are made anew. */
+static int
+rng_adopt(struct vbus_conn *conn)
+{
+	struct vbus_rng *r = conn->dev->priv;
+	struct rng_conn_state *cs = vbus_conn_state(conn);
+	struct vbus_shm *shm = vbus_conn_shm(conn, VRNG_RING);
+
+	if (conn->version != VRNG_VERSION || cs->layout != 1 || (cs->started && shm == NULL))
+		return -EINVAL;
+	conn->priv = r;
+	r->conn = conn;
+	r->cs = cs;
+	memset(&r->ring, 0, sizeof(r->ring));
+	r->ring.shm = shm;
+	if (shm != NULL)
+		vbus_shm_repair(shm, VRNG_RING_MAX, true);
+	rng_rebind(conn);
+	return 0;
+}
+
 static void
 rng_close(struct vbus_conn *conn)
 {
@@ -189,6 +211,7 @@ static const struct vbus_class_ops rng_ops = {
 	.shm = rng_shm,
 	.signal = rng_signal,
 	.rebind = rng_rebind,
+	.adopt = rng_adopt,
 	.telemetry = rng_telemetry,
 };
 static struct vbus_class rng_class = {.name = "rng", .type = VRNG_TYPE, .ops = &rng_ops};

@@ -11,6 +11,7 @@
  * started) lies in the link's state, the rings' positions too. ADR-0013.
  */
 
+#include "bridge_internal.h"
 #include "serial_internal.h"
 
 #include <errno.h>
@@ -41,7 +42,7 @@ tell_north(struct vbus_serial *s)
 	vbus_peer_store16(&line_peer->cols, s->cols);
 	vbus_peer_store16(&line_peer->xpixel, 0);
 	vbus_peer_store16(&line_peer->ypixel, 0);
-	vbus_peer_store32(&line_peer->hangups, s->hangups);
+	vbus_peer_store32(&line_peer->hangups, s->kept->hangups);
 	/* ...and all of them before the even one. */
 	vbus_peer_store32_release(&line_peer->seq, seq + 1);
 	if (s->path.state_signals && vbus_signal_inject(&s->path.state_sig))
@@ -61,6 +62,7 @@ publish(struct vbus_serial *s)
 	if (s->cs == NULL || !s->cs->started || !s->mapped || !s->bound)
 		return;
 	s->path.view = vbus_conn_view(s->conn);
+	s->path.stamp = s->cs->stamp;
 	memset(&s->mc_in, 0, sizeof(s->mc_in));
 	memset(&s->mc_out, 0, sizeof(s->mc_out));
 	/* Release: pairs with the acquire in path_of(), serial_io.c. */
@@ -157,6 +159,8 @@ call_start(struct vbus_serial *s)
 	if (s->block[VSERIAL_BLOCK_IN] == NULL || s->block[VSERIAL_BLOCK_OUT] == NULL)
 		return -EINVAL;
 	s->cs->started = 1;
+	/* Until something of this session is committed, the commit that holds is of an older one. */
+	s->cs->stamp = SERIAL_COMMIT(s->kept)->stamp + 1;
 	publish(s);
 	return 0;
 }
@@ -165,20 +169,28 @@ call_start(struct vbus_serial *s)
 static int
 call_write(struct vbus_serial *s, const uint8_t *data, uint32_t len)
 {
-	struct serial_calls *c = &s->calls;
-	uint32_t head = atomic_load_explicit(&c->head, memory_order_relaxed);
+	const struct vbus_bridge *bridge = s->conn->bridge;
+	const uint32_t nr = (uint32_t)bridge->ls->bridge.call.nr;
+	struct vbus_serial_kept *c = s->kept;
+	uint32_t head = (uint32_t)c->called;
 	uint32_t i, n;
 
 	if (len == 0 || len > VSERIAL_WRITE_MAX)
 		return -EINVAL;
 	if (!s->bound)
 		return (int)len; /* nobody will ever take it: a guest that panics shall not wait */
-	/* Acquire: pairs with the release in take_calls(), the room is free. */
-	n = SERIAL_CALL_ROOM - (head - atomic_load_explicit(&c->tail, memory_order_acquire));
+	/* The process before us was killed between this and its answer: the bytes are there. */
+	if (bridge->redo && c->called >> 32 == nr)
+		return (int)c->call_taken;
+	/* Acquire: pairs with the release in vbus_serial_accept(), the room is free. */
+	n = VBUS_SERIAL_CALL_ROOM -
+	    (head - atomic_load_explicit(&s->calls_tail, memory_order_acquire));
 	n = RTE_MIN(n, len);
 	for (i = 0; i < n; i++)
-		c->bytes[(head + i) % SERIAL_CALL_ROOM] = data[i];
-	atomic_store_explicit(&c->head, head + n, memory_order_release);
+		c->calls[(head + i) % VBUS_SERIAL_CALL_ROOM] = data[i];
+	c->call_taken = n;
+	/* Release: pairs with the acquire in peek_calls(). */
+	__atomic_store_n(&c->called, (uint64_t)nr << 32 | (head + n), __ATOMIC_RELEASE);
 	s->stats.call_bytes += n;
 	wake(s);
 	return (int)n;
@@ -244,10 +256,61 @@ serial_open(struct vbus_conn *conn, uint32_t version)
 	conn->priv = s;
 	s->conn = conn;
 	s->cs = vbus_conn_state(conn); /* zero */
-	s->cs->layout = 1;
+	s->cs->layout = SERIAL_STATE_LAYOUT;
+	/* Numbers of messages begin anew. */
+	__atomic_store_n(&s->kept->called, (uint32_t)s->kept->called, __ATOMIC_RELEASE);
 	s->mapped = true;
 	memset(&s->path, 0, sizeof(s->path));
 	memset(s->block, 0, sizeof(s->block));
+	return 0;
+}
+
+/* What was half done with the rings: entries that were committed are handed over, a buffer is filled or not. */
+static void
+adopt_rings(struct vbus_serial *s)
+{
+	struct vbus_serial_kept *k = s->kept;
+	struct vbus_shm *in = s->block[VSERIAL_BLOCK_IN], *out = s->block[VSERIAL_BLOCK_OUT];
+
+	if (s->cs->started && SERIAL_COMMIT(k)->stamp == s->cs->stamp &&
+		SERIAL_COMMIT(k)->head < VSERIAL_RING_MAX)
+		out->cursor->inuse_head = SERIAL_COMMIT(k)->head;
+	if (s->cs->started && k->fill.active && k->fill.stamp == s->cs->stamp &&
+		in->cursor->inuse_tail != k->fill.pos)
+		k->in_done = k->fill.in_done;
+	k->fill.active = 0;
+	if (in != NULL)
+		vbus_shm_repair(in, VSERIAL_RING_MAX, true);
+	if (out != NULL)
+		vbus_shm_repair(out, VSERIAL_RING_MAX, false);
+}
+
+static int
+serial_adopt(struct vbus_conn *conn)
+{
+	struct vbus_serial *s = conn->dev->priv;
+	struct serial_conn_state *cs = vbus_conn_state(conn);
+	struct vbus_shm *shm;
+
+	if (conn->version != VSERIAL_VERSION || cs->layout != SERIAL_STATE_LAYOUT ||
+		s->conn != NULL)
+		return -EINVAL;
+	memset(&s->path, 0, sizeof(s->path));
+	memset(s->block, 0, sizeof(s->block));
+	LIST_FOREACH(shm, &conn->shms, next)
+	{
+		if (shm->id >= SERIAL_NB_BLOCKS)
+			return -EINVAL;
+		s->block[shm->id] = shm;
+	}
+	if (cs->started &&
+		(s->block[VSERIAL_BLOCK_IN] == NULL || s->block[VSERIAL_BLOCK_OUT] == NULL))
+		return -EINVAL;
+	conn->priv = s;
+	s->conn = conn;
+	s->cs = cs;
+	adopt_rings(s);
+	serial_rebind(conn);
 	return 0;
 }
 
@@ -274,6 +337,7 @@ serial_create(struct vbus_device *dev, const void *args)
 		return -ENOMEM;
 	memset(s, 0, sizeof(*s));
 	s->dev = dev;
+	s->kept = &s->own;
 	dev->priv = s;
 	return 0;
 }
@@ -294,7 +358,7 @@ serial_telemetry(struct vbus_device *dev, struct rte_tel_data *d)
 	vbus_tel_dict_uint(d, "carrier", s->flags & VSERIAL_SOUTH_CARRIER);
 	vbus_tel_dict_uint(d, "rows", s->rows);
 	vbus_tel_dict_uint(d, "columns", s->cols);
-	vbus_tel_dict_uint(d, "hangups", s->hangups);
+	vbus_tel_dict_uint(d, "hangups", s->kept->hangups);
 	vbus_serial_stats(s, &st);
 #define TEL(field, name) vbus_tel_dict_uint(d, name, st.field);
 	VBUS_SERIAL_STATS(TEL)
@@ -311,6 +375,7 @@ static const struct vbus_class_ops serial_ops = {
 	.signal = serial_signal,
 	.quiesce = serial_quiesce,
 	.rebind = serial_rebind,
+	.adopt = serial_adopt,
 	.telemetry = serial_telemetry,
 };
 
@@ -338,8 +403,15 @@ vbus_serial_bind(struct vbus_serial *s, const struct vbus_serial_user *user)
 	unpublish(s);
 	s->bound = user != NULL;
 	memset(&s->user, 0, sizeof(s->user));
-	if (user != NULL)
+	if (user != NULL) {
 		s->user = *user;
+		s->kept = user->kept != NULL ? user->kept : &s->own;
+		atomic_store_explicit(
+			&s->calls_tail, SERIAL_COMMIT(s->kept)->calls, memory_order_release);
+	} else if (s->kept != &s->own) {
+		s->own = *s->kept; /* the user's goes */
+		s->kept = &s->own;
+	}
 	publish(s);
 	return 0;
 }
@@ -350,7 +422,7 @@ vbus_serial_set_carrier(struct vbus_serial *s, bool carrier)
 	if (carrier == ((s->flags & VSERIAL_SOUTH_CARRIER) != 0))
 		return;
 	s->flags ^= VSERIAL_SOUTH_CARRIER;
-	s->hangups += !carrier;
+	s->kept->hangups += !carrier;
 	tell_north(s);
 }
 

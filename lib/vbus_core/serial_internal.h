@@ -21,12 +21,12 @@
 #include "vbus_serial.h"
 
 #define SERIAL_NB_BLOCKS 3u
-#define SERIAL_CALL_ROOM 16384u /* bytes of WRITE calls on their way; a power of two */
-#define SERIAL_BURST	 64u	/* entries of one read or write */
+#define SERIAL_BURST	 64u /* entries of one read or write */
 
 /** All that the polling thread needs. Constant while published. */
 struct serial_path {
 	const struct vbus_memview *view;
+	uint32_t stamp;
 	struct kind_ring in;
 	struct kind_ring out;
 	struct vserial_state *state_peer; /**< NULL: north has none */
@@ -34,17 +34,19 @@ struct serial_path {
 	bool state_signals;
 };
 
-/** Bytes of WRITE calls: one producer (control lock), one consumer (the polling thread). */
-struct serial_calls {
-	_Atomic uint32_t head; /**< counts bytes put in, modulo 2^32 */
-	_Atomic uint32_t tail; /**< taken out */
-	uint8_t bytes[SERIAL_CALL_ROOM];
+/** What vbus_serial_peek() has returned. */
+struct serial_peeked {
+	const struct serial_path *path; /**< NULL: nothing of the ring */
+	uint32_t len, calls;		/**< bytes */
+	uint32_t entries;
 };
 
 struct serial_conn_state { /* in the link's state */
-	uint32_t layout;   /**< 1 */
+	uint32_t layout;   /**< SERIAL_STATE_LAYOUT */
 	uint32_t started;
+	uint32_t stamp; /**< of the session, for struct vbus_serial_kept */
 };
+#define SERIAL_STATE_LAYOUT 2u
 
 struct vbus_serial {
 	_Atomic(const struct serial_path *) pub;
@@ -53,6 +55,9 @@ struct vbus_serial {
 	struct vbus_memcache mc_out;
 	struct vbus_serial_stats stats;
 	bool brk; /**< a break waits for the next buffer */
+	struct serial_peeked peeked;
+	_Atomic uint32_t
+		calls_tail; /**< bytes of WRITE calls that were taken; the control side reads it */
 	/* the control side's */
 	VBUS_CACHE_ALIGNED struct serial_path path;
 	struct vbus_device *dev;
@@ -62,9 +67,13 @@ struct vbus_serial {
 	bool mapped;
 	bool bound;
 	struct vbus_serial_user user;
-	uint32_t flags, hangups; /**< south's line */
+	uint32_t flags; /**< south's line */
 	uint16_t rows, cols;
-	struct serial_calls calls;
+	struct vbus_serial_kept *kept; /**< the user's, or: */
+	struct vbus_serial_kept own;
 };
+
+/** The commit that holds. Its owner is the polling thread, or nothing is polled. */
+#define SERIAL_COMMIT(k) (&(k)->commit[(k)->turn & 1])
 
 #endif /* SERIAL_INTERNAL_H */

@@ -10,7 +10,8 @@
  *
  * One thread polls all queues. It takes a request, does its I/O on memory of its own and copies: so
  * north's memory can go at any time, and I/O that is under way never touches it. A request that
- * was taken is completed once, whatever has become of north meanwhile.
+ * was taken is completed once, whatever has become of north meanwhile. What a process before this one
+ * had taken and not completed is taken again (ADR-0016).
  */
 
 #include <stdbool.h>
@@ -31,6 +32,8 @@ struct vbus_block_args {
 	uint32_t features;    /**< VBLOCK_F_* */
 	uint32_t nb_queues;   /**< 1 .. VBLOCK_QUEUES_MAX */
 	uint32_t discard_align;
+	/** Which storage it is. A successor with another one is another disk for north (ADR-0016). */
+	uint64_t identity;
 };
 
 /** A back end: called by the control side, control lock held. */
@@ -65,6 +68,7 @@ struct vbus_block_req {
 	uint32_t tag;
 	uint32_t queue;
 	uint32_t session;
+	uint32_t note; /* in the log of what is under way */
 	uint32_t nb_segs;
 	struct vblock_seg seg[VBUS_BLOCK_SEGS_MAX];
 };

@@ -28,4 +28,23 @@ bool vbus_keeper_connected(void);
  */
 void vbus_keeper_leave(void);
 
+/* ---- things: descriptors under a name, kept for who comes after this process --------------------- */
+
+#define VBUS_KEEPER_FDS 8u
+/**
+ * Take what a process before this one has left under that name.
+ * @param[out] word  as it was given with it
+ * @param[out] fds  the caller's
+ * @return how many descriptors; 0: nothing is kept under that name
+ */
+uint32_t vbus_keeper_get(const char *name, uint64_t *word, int *fds);
+/**
+ * Leave duplicates of these, in place of what had that name before; none: forget it.
+ * @param name  up to 100 bytes
+ * @return 0; -ENOTCONN: there is no keeper; negative errno
+ */
+int vbus_keeper_keep(const char *name, uint64_t word, const int *fds, uint32_t nb_fds);
+/** What nobody has taken is forgotten: its devices are gone since. */
+void vbus_keeper_forget_rest(void);
+
 #endif /* VBUS_KEEPER_H */

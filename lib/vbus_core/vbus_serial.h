@@ -18,6 +18,35 @@
 struct vbus_device;
 struct vbus_serial;
 
+#define VBUS_SERIAL_CALL_ROOM 16384u /* bytes of WRITE calls on their way; a power of two */
+
+/**
+ * What a process that goes on where another was killed must know of the streams (ADR-0016): zeros
+ * at first, in memory that outlives the process, or in the port itself. Byte counts are free-running.
+ * Of the two commits the one of `turn` holds; what changes together changes by one store.
+ */
+struct vbus_serial_kept {
+	uint32_t turn;
+	uint32_t hangups;
+	struct {
+		uint32_t out;	/* bytes of north's that the back end has */
+		uint32_t calls; /* of these, from calls */
+		uint32_t stamp; /* of the session that `head` is of */
+		uint32_t head;	/* north's output ring is taken up to here */
+	} commit[2];
+	/* Input: a buffer of north's that is being filled. */
+	struct {
+		uint32_t active;
+		uint32_t stamp;
+		uint32_t pos;	  /* it is filled if the ring's tail has left this place */
+		uint32_t in_done; /* then */
+	} fill;
+	uint32_t in_done;    /* bytes that north has got */
+	uint32_t call_taken; /* result of the WRITE of this message: */
+	uint64_t called;     /* its number above, bytes of calls below */
+	uint8_t calls[VBUS_SERIAL_CALL_ROOM];
+};
+
 /** A back end: called by the control side, control lock held. */
 struct vbus_serial_user {
 	/** When it returns, no polled function runs that began before: vbus_mark_wait(). */
@@ -25,6 +54,7 @@ struct vbus_serial_user {
 	/** North signalled, started or stopped: let the polling thread look. It may be asleep. */
 	void (*wake)(void *arg);
 	void *arg;
+	struct vbus_serial_kept *kept; /**< may be NULL; constant while bound */
 };
 
 /** The port behind a device, NULL when it is of another class. Any thread. */
@@ -48,6 +78,10 @@ void vbus_serial_set_size(struct vbus_serial *s, uint16_t rows, uint16_t cols);
  * @return bytes; 0: nothing there, no room, or a break alone
  */
 uint32_t vbus_serial_read(struct vbus_serial *s, void *buf, uint32_t room, bool *brk);
+/** Likewise, but north's entries stay: what it has returned is to be accepted before anything else. */
+uint32_t vbus_serial_peek(struct vbus_serial *s, void *buf, uint32_t room, bool *brk);
+/** The bytes of the last peek are where they outlive us: the end of them is noted, north has its entries. */
+void vbus_serial_accept(struct vbus_serial *s);
 /** Give input to north. @return bytes taken: what north has room for. */
 uint32_t vbus_serial_write(struct vbus_serial *s, const void *buf, uint32_t len);
 /** A break for north, before what is written next. @return false: no buffer, try again */

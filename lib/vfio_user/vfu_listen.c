@@ -181,6 +181,12 @@ err_unlink:
 int
 vfu_listen_open(const char *path, struct vfu_listener **listener, char *why)
 {
+	return vfu_listen_open_as(path, SOCK_STREAM, listener, why);
+}
+
+int
+vfu_listen_open_as(const char *path, int type, struct vfu_listener **listener, char *why)
+{
 	struct vfu_listener *l;
 	struct sockaddr_un addr;
 	int rc, lock;
@@ -196,7 +202,7 @@ vfu_listen_open(const char *path, struct vfu_listener **listener, char *why)
 	}
 	memcpy(l->path, addr.sun_path, sizeof(l->path));
 	l->spare = -1;
-	l->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	l->sock = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->sock < 0) {
 		rc = -errno;
 		vfu_why(why, "%s: socket: %s", path, strerror(-rc));

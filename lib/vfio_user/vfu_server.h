@@ -50,6 +50,9 @@ struct vfu_listener;
  */
 int vfu_listen_open(const char *path, struct vfu_listener **listener, char *why);
 
+/** Likewise, with a socket of another @p type: SOCK_SEQPACKET. */
+int vfu_listen_open_as(const char *path, int type, struct vfu_listener **listener, char *why);
+
 /** The descriptor to wait on (EPOLLIN). */
 int vfu_listen_fd(const struct vfu_listener *listener);
 

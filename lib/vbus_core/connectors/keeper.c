@@ -30,8 +30,18 @@
 
 #define ANSWER_MS 5000
 
+struct thing {
+	char name[VBUS_HO_TEXT];
+	uint64_t word;
+	int fds[VBUS_HO_THING_FDS];
+	uint32_t nb;
+	LIST_ENTRY(thing) next;
+};
+_Static_assert(VBUS_KEEPER_FDS == VBUS_HO_THING_FDS, "as many as the keeper takes");
+
 static struct {
-	int sock; /* -1: none */
+	int sock;		   /* -1: none */
+	LIST_HEAD(, thing) things; /* of a process before us, not taken yet */
 	struct vbus_ctl_fd *watch;
 	LIST_HEAD(, kept_link) links;
 	struct vbus_log_limit log_limit;
@@ -111,6 +121,21 @@ add_file(struct kept_link *k, int fd)
 	k->files = f;
 }
 
+static bool
+add_thing(const struct vbus_ho_msg *m, const int *fds, uint32_t nb)
+{
+	struct thing *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return false;
+	memcpy(t->name, m->text, sizeof(t->name));
+	memcpy(t->fds, fds, nb * sizeof(fds[0]));
+	t->word = m->nr;
+	t->nb = nb;
+	LIST_INSERT_HEAD(&keeper.things, t, next);
+	return true;
+}
+
 /* @return false: not enough of them, all closed */
 static bool
 get_session(const struct vbus_ho_msg *m, int *fds, uint32_t nb, struct kept_session *s)
@@ -151,6 +176,8 @@ take(struct kept_link *k, const struct vbus_ho_msg *m, int *fds, uint32_t nb)
 	struct kept_link *to = link_of(m->link);
 	struct kept_session s;
 
+	if (m->type == VBUS_HO_THING && nb <= VBUS_HO_THING_FDS && add_thing(m, fds, nb))
+		return;
 	if (m->type == VBUS_HO_STATE && k != NULL && nb == 1) {
 		k->id = m->link;
 		k->ls_fd = fds[0];
@@ -324,6 +351,46 @@ vbus_keeper_connect(const char *path, char *err, size_t err_size)
 	if (ret != 0)
 		disconnect();
 	return ret;
+}
+
+uint32_t
+vbus_keeper_get(const char *name, uint64_t *word, int *fds)
+{
+	struct thing *t;
+	uint32_t nb;
+
+	LIST_FOREACH(t, &keeper.things, next)
+	{
+		if (strcmp(t->name, name) != 0)
+			continue;
+		*word = t->word;
+		memcpy(fds, t->fds, sizeof(t->fds));
+		nb = t->nb;
+		LIST_REMOVE(t, next);
+		free(t);
+		return nb;
+	}
+	return 0;
+}
+
+int
+vbus_keeper_keep(const char *name, uint64_t word, const int *fds, uint32_t nb_fds)
+{
+	return say(VBUS_HO_THING, 0, word, name, fds, nb_fds);
+}
+
+void
+vbus_keeper_forget_rest(void)
+{
+	struct thing *t;
+
+	while ((t = LIST_FIRST(&keeper.things)) != NULL) {
+		(void)vbus_keeper_keep(t->name, 0, NULL, 0);
+		LIST_REMOVE(t, next);
+		while (t->nb > 0)
+			close(t->fds[--t->nb]);
+		free(t);
+	}
 }
 
 void

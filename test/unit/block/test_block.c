@@ -7,6 +7,7 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,8 +15,9 @@
 #include <vbus/block.h>
 
 #include "../core/cu_run.h"
+#include "../core/stepped.h"
 #include "../rng/kind_rig.h"
-#include "vbus_block.h"
+#include "block_internal.h"
 #include "vbus_memmap.h"
 
 #define DISK	(1u << 20)
@@ -95,10 +97,12 @@ share(void)
 	}
 }
 
+static struct vbus_block_args args;
+
 static void
 up_with(uint32_t features, uint32_t sector)
 {
-	const struct vbus_block_args args = {.capacity = DISK,
+	args = (struct vbus_block_args){.capacity = DISK,
 		.sector_size = sector,
 		.features = features,
 		.nb_queues = QUEUES,
@@ -527,6 +531,88 @@ test_dropped(void)
 	vbus_ctl_unlock();
 }
 
+/* Another process: nothing is known of the device but what lies in the link's state. */
+static int
+process_again(void)
+{
+	const struct vbus_class_ops *ops = k.dev->cls->ops;
+
+	ops->destroy(k.dev);
+	CU_ASSERT_EQUAL_FATAL(ops->create(k.dev, &args), 0);
+	b = vbus_block_of(k.dev);
+	CU_ASSERT_EQUAL(vbus_block_bind(b, &user), 0);
+	return ops->adopt(k.dev->conn);
+}
+
+static void
+serve_some(void)
+{
+	serve();
+}
+
+/* One that is answered wrongly at once, one that is served: killed behind each instruction, each is answered once. */
+static void
+test_killed(void)
+{
+	uint32_t nb, i, tag = 0, left = 0, again = 0;
+	/* Instructions between two kills; 1 takes a while. */
+	const uint32_t step = getenv("VBUS_STEP") != NULL ? (uint32_t)atoi(getenv("VBUS_STEP")) : 4;
+	int ret = 1;
+
+	vbus_ctl_lock();
+	up();
+	CU_ASSERT_EQUAL(start(QUEUES), 0);
+	for (nb = 0; ret == 1; nb += step) {
+		uint32_t answers[2] = {0, 0};
+		uint64_t d;
+
+		issue(0, tag, VBLOCK_OP_FLUSH, 0, 0, 0);
+		issue(0, tag + 1, VBLOCK_OP_READ, 0, 1, 512);
+		ret = stepped_kill(serve_some, nb);
+		if (ret < 0)
+			break;
+		/* North goes on: what it has got it does not expect again. */
+		for (i = 0; i < 2; i++) {
+			d = nb / step % 2 == 0 ? done(0) : UINT64_MAX;
+			if (d != UINT64_MAX)
+				answers[(d & VBLOCK_DONE_TAG_MASK) - tag]++;
+		}
+		CU_ASSERT_EQUAL_FATAL(process_again(), 0);
+		again += b->nb_again;
+		left += serve();
+		while ((d = done(0)) != UINT64_MAX) {
+			CU_ASSERT_FATAL((d & VBLOCK_DONE_TAG_MASK) - tag < 2);
+			answers[(d & VBLOCK_DONE_TAG_MASK) - tag]++;
+		}
+		CU_ASSERT_EQUAL_FATAL(answers[0], 1);
+		CU_ASSERT_EQUAL_FATAL(answers[1], 1);
+		CU_ASSERT_EQUAL_FATAL(b->nb_free, BLOCK_NOTES);
+		tag += 2;
+	}
+	CU_ASSERT(ret == 0);
+	printf("killed behind %u instructions, %u requests begun again ", nb / step, again);
+	CU_ASSERT(again > 0 && left > again);
+	/* Another disk, or other features than north was told: it is to go and come. */
+	args.identity++;
+	CU_ASSERT_EQUAL(process_again(), -EINVAL);
+	args.identity--;
+	args.features ^= VBLOCK_F_FUA;
+	CU_ASSERT_EQUAL(process_again(), -EINVAL);
+	args.features ^= VBLOCK_F_FUA;
+	CU_ASSERT_EQUAL(process_again(), 0);
+	CU_ASSERT_EQUAL(status_of(VBLOCK_OP_FLUSH, 0, 0, 0), VBLOCK_STATUS_OK);
+	/* A session that was stopped leaves nothing to be taken again. */
+	issue(0, 0, VBLOCK_OP_FLUSH, 0, 0, 0);
+	CU_ASSERT_EQUAL(stepped_kill(serve_some, nb / 2), 1);
+	CU_ASSERT_EQUAL(kind_call(&k, VBLOCK_FUNC_STOP, NULL, 0), 0);
+	CU_ASSERT_EQUAL(process_again(), 0);
+	CU_ASSERT_EQUAL(start(QUEUES), 0);
+	CU_ASSERT_EQUAL(serve(), 0);
+	CU_ASSERT_EQUAL(b->nb_again, 0);
+	down();
+	vbus_ctl_unlock();
+}
+
 static void
 test_resize(void)
 {
@@ -568,6 +654,7 @@ main(void)
 		{"sessions", test_sessions},
 		{"stop and start", test_stop},
 		{"dropped", test_dropped},
+		{"killed", test_killed},
 		{"resize and wake-ups", test_resize},
 		{NULL, NULL},
 	};

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright(c) 2026 vbus developers
+ */
+#ifndef STEPPED_H
+#define STEPPED_H
+
+/**
+ * @file
+ * A process that is killed behind its n-th instruction: whoever has to go on where another one was
+ * killed is tried behind each of them. Memory that is to survive is shared (memfd).
+ */
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/**
+ * Run fn() in a child, for @p nb instructions.
+ * @return 1 killed; 0 it came to its end before; -1 there is no ptrace() here, or it crashed
+ */
+static inline int
+stepped_kill(void (*fn)(void), uint32_t nb)
+{
+	int status = 0, ret = 1;
+	uint32_t i;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+			_exit(77);
+		raise(SIGSTOP);
+		fn();
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
+		return -1;
+	for (i = 0; i < nb && ret == 1; i++) {
+		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) != 0 ||
+			waitpid(pid, &status, 0) != pid)
+			ret = -1;
+		else if (WIFEXITED(status))
+			return WEXITSTATUS(status) == 0 ? 0 : -1;
+		else if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP)
+			ret = -1;
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return ret;
+}
+
+#endif
