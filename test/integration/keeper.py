@@ -7,7 +7,6 @@ A frontend's two ports are patched in vbus-dp: frames go in at one and come out 
 or out of order, the ports stay up, and frames flow again soon after each new vbus-dp is ready. A frontend
 that comes while there is no vbus-dp gets its ports from the next one. VBUS_KEEPER_KILLS: how often (5).
 """
-import atexit
 import os
 import signal
 import socket
@@ -18,12 +17,12 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import keeperctl  # noqa: E402
 import link  # noqa: E402
 import testpmd as lab  # noqa: E402
 import vbusdp  # noqa: E402
 
 KILLS = int(os.environ.get('VBUS_KEEPER_KILLS', '5'))
-KEEPER = os.path.join(lab.BUILD, 'app', 'vbus-keeper', 'vbus-keeper')
 CONFIG = '''keeper = "{folder}/keeper.sock"
 bus vm1 {
     socket = "{folder}/vm1.sock"
@@ -90,22 +89,12 @@ class Frames:
             thread.join()
 
 
-def start_keeper(folder):
-    log = os.path.join(folder, 'keeper.log')
-    with open(log, 'wb') as out:
-        process = subprocess.Popen([KEEPER, '--socket', os.path.join(folder, 'keeper.sock')], stderr=out,
-                                   env=vbusdp.environment(), start_new_session=True)
-    atexit.register(process.kill)
-    lab.until(lambda: os.path.exists(os.path.join(folder, 'keeper.sock')), 10, 'vbus-keeper listens')
-    return process, log
-
-
 def main():
     lab.need_root()
     if not os.path.exists('/dev/net/tun'):
         lab.skip('needs /dev/net/tun')
     folder = lab.scratch()
-    keeper, log = start_keeper(folder)
+    keeper = keeperctl.Keeper(folder)
     data_plane = vbusdp.VbusDp(folder, CONFIG)
     pmd = link.north(folder, link.socket_path(folder), app=['--no-flush-rx', '--nb-cores=1'],
                      eal=['--vdev', f'net_tap0,iface={IN}', '--vdev', f'net_tap1,iface={OUT}'])
@@ -143,10 +132,8 @@ def main():
     print('ok: a frontend that came without vbus-dp has its ports', flush=True)
     late.quit()
     again.stop()
-    keeper.send_signal(signal.SIGTERM)
-    lab.check(keeper.wait(10) == 0, 'vbus-keeper ends with status 0')
-    with open(log, encoding='utf-8') as text:
-        lab.check('hold together' not in text.read(), 'no session was lost')
+    keeper.stop()
+    lab.check('hold together' not in keeper.text(), 'no session was lost')
     lab.check(not os.path.exists(link.socket_path(folder)), 'no socket is left')
 
 

@@ -6,15 +6,19 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <vbus/serial.h>
 
 #include "../core/cu_run.h"
+#include "../core/stepped.h"
 #include "../rng/kind_rig.h"
+#include "serial_internal.h"
 #include "vbus_memmap.h"
-#include "vbus_serial.h"
 
 #define STREAM	(4u << 20)
 #define ENTRIES 16u
@@ -293,6 +297,146 @@ test_write_call(void)
 	vbus_ctl_unlock();
 }
 
+/* ---- killed ---- */
+
+/* What outlives a process of ours: what a keeper keeps, and who is attached. */
+struct survivor {
+	struct vbus_serial_kept kept;
+	uint8_t sink[1u << 16];
+};
+static struct survivor *survivor;
+
+static uint8_t
+numbered(uint32_t at)
+{
+	return (uint8_t)(at * 7 + (at >> 8));
+}
+
+static uint32_t
+committed(void)
+{
+	return survivor->kept.commit[survivor->kept.turn & 1].out;
+}
+
+/* As a back end does it: the bytes first, then they count. Input is numbered bytes without an end. */
+static void
+pass(void)
+{
+	uint8_t bytes[64];
+	uint32_t i, n;
+	bool brk;
+
+	n = vbus_serial_peek(s, bytes, sizeof(bytes), &brk);
+	memcpy(survivor->sink + committed() % sizeof(survivor->sink), bytes, n);
+	vbus_serial_accept(s);
+	for (i = 0; i < 3; i++)
+		bytes[i] = numbered(survivor->kept.in_done + i);
+	vbus_serial_write(s, bytes, 3);
+}
+
+static int
+process_again(void)
+{
+	const struct vbus_class_ops *ops = k.dev->cls->ops;
+	struct vbus_serial_user kept_user = user;
+
+	kept_user.kept = &survivor->kept;
+	ops->destroy(k.dev);
+	CU_ASSERT_EQUAL_FATAL(ops->create(k.dev, NULL), 0);
+	s = vbus_serial_of(k.dev);
+	CU_ASSERT_EQUAL(vbus_serial_bind(s, &kept_user), 0);
+	return ops->adopt(k.dev->conn);
+}
+
+/* North's end: a call of two bytes, two entries; buffers of two bytes, as many as there is room for. */
+static uint32_t
+north_sends(uint32_t sent)
+{
+	uint64_t reaped[ENTRIES];
+	uint8_t text[2] = {numbered(sent), numbered(sent + 1)};
+	uint32_t i;
+
+	CU_ASSERT_EQUAL(kind_call(&k, VSERIAL_FUNC_WRITE, text, 2), 2);
+	vbus_ioq_north_reap(&out.q, reaped, ENTRIES);
+	for (i = 1; i < 3; i++) {
+		uint8_t *at = k.n.mem + slot_of(out_off, sent / 2 + i);
+		const struct vbus_ioq_entry e = {
+			.ptr = north_addr(&k.n, slot_of(out_off, sent / 2 + i)), .len = 2};
+
+		at[0] = numbered(sent + 2 * i);
+		at[1] = numbered(sent + 2 * i + 1);
+		CU_ASSERT_EQUAL(vbus_ioq_north_push(&out.q, &e, 1), 1);
+	}
+	return sent + 6;
+}
+
+/* @return wrong bytes; *got: bytes up to now */
+static uint32_t
+north_reads(uint32_t *got, uint32_t *nb)
+{
+	struct vbus_ioq_entry e;
+	uint32_t wrong = 0, i;
+
+	while (vbus_ioq_north_pop(&in.q, &e, 1) != 0) {
+		for (i = 0; i < e.len; i++)
+			wrong += k.n.mem[e.cookie + i] != numbered((*got)++);
+	}
+	while (vbus_ioq_north_post_room(&in.q) != 0) {
+		e = (struct vbus_ioq_entry){.cookie = slot_of(in_off, (*nb)++), .len = 2};
+		e.ptr = north_addr(&k.n, (uint32_t)e.cookie);
+		CU_ASSERT_EQUAL_FATAL(vbus_ioq_north_post(&in.q, &e, 1), 1);
+	}
+	return wrong;
+}
+
+/* Killed behind each instruction: every byte comes once and in its order, both ways. */
+static void
+test_killed(void)
+{
+	/* Instructions between two kills; 1 takes a while. */
+	const uint32_t step = getenv("VBUS_STEP") != NULL ? (uint32_t)atoi(getenv("VBUS_STEP")) : 4;
+	uint32_t sent = 0, got = 0, nb_posted = 0, nb, i, wrong = 0, was;
+	int ret = 1;
+
+	survivor = mmap(
+		NULL, sizeof(*survivor), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CU_ASSERT_FATAL(survivor != MAP_FAILED);
+	vbus_ctl_lock();
+	up();
+	start();
+	wrong += north_reads(&got, &nb_posted);
+	survivor->kept = s->own;
+	CU_ASSERT_EQUAL(process_again(), 0);
+	for (nb = 0; ret == 1; nb += step) {
+		was = committed() % sizeof(survivor->sink);
+		sent = north_sends(sent);
+		ret = stepped_kill(pass, nb);
+		if (ret < 0)
+			break;
+		if (nb / step % 2 == 0)
+			wrong += north_reads(&got, &nb_posted);
+		CU_ASSERT_EQUAL_FATAL(process_again(), 0);
+		pass();
+		wrong += north_reads(&got, &nb_posted);
+		CU_ASSERT_EQUAL_FATAL(committed(), sent);
+		for (i = was; i < sent % sizeof(survivor->sink); i++)
+			wrong += survivor->sink[i] != numbered(i);
+		CU_ASSERT_EQUAL_FATAL(wrong, 0);
+		CU_ASSERT_EQUAL_FATAL(survivor->kept.in_done, got);
+	}
+	CU_ASSERT_EQUAL(ret, 0);
+	printf("killed behind %u instructions ", nb / step);
+	/* A session that has ended is not gone on with. */
+	sent = north_sends(sent);
+	CU_ASSERT_EQUAL(stepped_kill(pass, nb / 2), 1);
+	CU_ASSERT_EQUAL(kind_call(&k, VSERIAL_FUNC_STOP, NULL, 0), 0);
+	CU_ASSERT_EQUAL(process_again(), 0);
+	CU_ASSERT_FALSE(vbus_serial_up(s));
+	down();
+	vbus_ctl_unlock();
+	munmap(survivor, sizeof(*survivor));
+}
+
 static void
 test_state(void)
 {
@@ -431,6 +575,7 @@ main(void)
 		{"input compares equal", test_input},
 		{"breaks", test_break},
 		{"write by call", test_write_call},
+		{"killed", test_killed},
 		{"state block and wake-ups", test_state},
 		{"hostile north", test_hostile},
 		{"refused", test_refused},
