@@ -38,6 +38,7 @@ static struct {
 	pthread_mutex_t list_lock;
 	TAILQ_HEAD(, dp_io) list;
 	unsigned int nb; /* main control thread's */
+	bool runs;	 /* likewise */
 	int epfd, wake_fd;
 	atomic_bool stop;
 	atomic_int nb_waiting; /* for list_lock */
@@ -236,23 +237,33 @@ dp_io_add(struct dp_io *io)
 	if (io_thread.nb++ != 0)
 		return 0;
 	atomic_store(&io_thread.stop, false);
+	io_thread.runs = true;
 	ret = pthread_create(&io_thread.thread, NULL, run, NULL);
 	if (ret == 0) {
 		pthread_setname_np(io_thread.thread, "vbus-io");
 		return 0;
 	}
+	io_thread.runs = false;
 	io_thread.nb--;
 	change(io, false);
 	return -ret;
 }
 
 void
-dp_io_del(struct dp_io *io)
+dp_io_stop(void)
 {
-	change(io, false);
-	if (--io_thread.nb != 0)
+	if (!io_thread.runs)
 		return;
 	atomic_store(&io_thread.stop, true);
 	dp_io_wake();
 	pthread_join(io_thread.thread, NULL);
+	io_thread.runs = false;
+}
+
+void
+dp_io_del(struct dp_io *io)
+{
+	change(io, false);
+	if (--io_thread.nb == 0)
+		dp_io_stop();
 }

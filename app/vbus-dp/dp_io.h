@@ -47,6 +47,8 @@ int dp_io_init(void);
 int dp_io_add(struct dp_io *io);
 /** When it returns the thread has left it for good; the last one ends the thread. Likewise. */
 void dp_io_del(struct dp_io *io);
+/** End the thread for good: what is still there is only taken away from now on. Likewise. */
+void dp_io_stop(void);
 /** Wake the thread. Any thread. */
 void dp_io_wake(void);
 /** Readable or writable for the first time since the last look: the thread wakes (edge-triggered). */

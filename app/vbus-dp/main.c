@@ -35,6 +35,7 @@
 #include "dp_conf.h"
 #include "dp_hugefiles.h"
 #include "dp_log.h"
+#include "dp_io.h"
 #include "dp_loop.h"
 #include "dp_notify.h"
 #include "dp_plane.h"
@@ -266,6 +267,9 @@ keeper_connect(char *err, size_t err_size)
 static void
 keeper_leave(void)
 {
+	/* What devices have beside their links is the next process's from then on. */
+	if (dp.conf.keeper[0] != '\0')
+		dp_io_stop();
 	vbus_ctl_lock();
 	vbus_keeper_leave();
 	vbus_ctl_unlock();

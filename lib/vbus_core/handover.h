@@ -27,11 +27,11 @@
 
 #include "vfu_server.h"
 
-#define VBUS_HO_MAGIC	0x6f687576u /* "vuho" */
-#define VBUS_HO_VERSION 2u
-#define VBUS_HO_TEXT	160u
-#define VBUS_HO_FDS	64u /* most descriptors with a packet */
-#define VBUS_HO_THING_FDS 8u /* with a THING */
+#define VBUS_HO_MAGIC	  0x6f687576u /* "vuho" */
+#define VBUS_HO_VERSION	  2u
+#define VBUS_HO_TEXT	  160u
+#define VBUS_HO_FDS	  64u /* most descriptors with a packet */
+#define VBUS_HO_THING_FDS 8u  /* with a THING */
 
 enum vbus_ho_type {
 	VBUS_HO_HELLO = 1,

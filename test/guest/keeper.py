@@ -151,10 +151,10 @@ class Work:
             commands.append(f'i=0; until [ -e /tmp/stop ]; do for j in 1 2 3 4 5 6 7 8 9; do i=$((i + 1)); '
                             f'echo {generation} $i; done; sleep 0.01; done >{port}; echo wrote $i')
         self.count = len(commands)
-        machine.run(''.join(f'{{ ({command}) >/tmp/out.{n} 2>&1; echo $? >/tmp/end.{n}; }} &\n'
-                            for n, command in enumerate(commands)))
         for stream in streams:
             stream.begin(generation)
+        machine.run(''.join(f'{{ ({command}) >/tmp/out.{n} 2>&1; echo $? >/tmp/end.{n}; }} &\n'
+                            for n, command in enumerate(commands)))
 
     def finish(self):
         self.machine.run('touch /tmp/stop')
