@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LINK_STATE_PAGE	 4096
 #define LINK_STATE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 
 static void *
@@ -56,7 +57,22 @@ link_state_map(int fd)
 int
 vbus_link_state_detach(struct vbus_link_state *ls, int fd)
 {
-	return link_state_mmap(ls, MAP_PRIVATE | MAP_FIXED, fd) != NULL ? 0 : -errno;
+	off_t at = 0, end;
+
+	if (link_state_mmap(ls, MAP_PRIVATE | MAP_FIXED, fd) == NULL)
+		return -errno;
+	/* A page that is not written shows what its next owner does: its numbers of descriptors would
+	 * be closed here.
+	 */
+	while ((at = lseek(fd, at, SEEK_DATA)) >= 0) {
+		end = lseek(fd, at, SEEK_HOLE);
+		for (; at < end; at += LINK_STATE_PAGE) {
+			uint8_t *byte = (uint8_t *)ls + at;
+
+			__atomic_store_n(byte, *byte, __ATOMIC_RELAXED);
+		}
+	}
+	return errno == ENXIO ? 0 : -errno;
 }
 
 struct vbus_link_state *

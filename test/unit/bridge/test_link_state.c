@@ -168,6 +168,7 @@ test_regions(void)
 static void
 test_idle(void)
 {
+	struct vbus_link_state *other;
 	const uint8_t master_on[2] = {6, 0}, master_off[2] = {2, 0};
 	struct vbus_link_state *ls;
 	uint8_t id[4];
@@ -197,8 +198,15 @@ test_idle(void)
 	CU_ASSERT_EQUAL(ls->bridge.last_devid, 0);
 	/* What is written after it is given back stays here. */
 	ls->bridge.last_devid = 3;
+	other = vbus_link_state_attach(fd);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(other);
 	CU_ASSERT_EQUAL(vbus_link_state_detach(ls, fd), 0);
 	CU_ASSERT_EQUAL(ls->bridge.last_devid, 3);
+	/* Nor is seen what its next owner does: it has other descriptors. */
+	other->bridge.last_devid = 8;
+	CU_ASSERT_EQUAL(ls->bridge.last_devid, 3);
+	other->bridge.last_devid = 3;
+	vbus_link_state_unmap(other);
 	ls->bridge.last_devid = 4;
 	vbus_link_state_unmap(ls);
 	ls = vbus_link_state_attach(fd);
