@@ -93,10 +93,10 @@ VBUS_ASSERT_OFFSET(struct venet_poll_back, signal, 0);
 VBUS_ASSERT_OFFSET(struct venet_poll_back, done, 64);
 
 /** Receive: completions (u32), then requests (u64). */
-#define VENET_POLL_BACK_COMP_OFFSET	     128ULL
+#define VENET_POLL_BACK_COMP_OFFSET	   128ULL
 #define VENET_POLL_BACK_META_OFFSET(count) (128ULL + 4ULL * (count))
-#define VENET_POLL_BACK_TX_SIZE		     128ULL
-#define VENET_POLL_BACK_RX_SIZE(count)	     (128ULL + 12ULL * (count))
+#define VENET_POLL_BACK_TX_SIZE		   128ULL
+#define VENET_POLL_BACK_RX_SIZE(count)	   (128ULL + 12ULL * (count))
 
 VBUS_STATIC_ASSERT(VENET_POLL_COMP_OFFSET(VENET_POLL_COUNT_MIN) % 64 == 0, "ABI: lines");
 VBUS_STATIC_ASSERT(VENET_POLL_META_OFFSET(VENET_POLL_COUNT_MIN) % 64 == 0, "ABI: lines");

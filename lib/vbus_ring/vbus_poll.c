@@ -92,9 +92,9 @@ vbus_poll_north_format_placed(struct vbus_poll_north *q, void *far, void *back, 
 {
 	struct venet_poll_head *head = far;
 	struct venet_poll_back *b = back;
-	int ret = back == NULL ? -EINVAL
-			       : format(q, far, back, vbus_poll_placed_size(count), kind, count,
-					 limit);
+	int ret = back == NULL
+			  ? -EINVAL
+			  : format(q, far, back, vbus_poll_placed_size(count), kind, count, limit);
 
 	if (ret != 0)
 		return ret;

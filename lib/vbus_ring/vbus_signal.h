@@ -53,8 +53,8 @@ enum vbus_locality {
 struct vbus_signal {
 	struct shm_signal_irq *local_peer;  /**< our record: we are interrupted by it; near */
 	struct shm_signal_irq *remote_peer; /**< the other side's: we inject into it; far */
-	const uint8_t *wanted_peer;	    /**< its switch, near: that record's, or its copy here */
-	uint8_t *told_peer; /**< placed: the copy of our switch, far; else NULL */
+	const uint8_t *wanted_peer; /**< its switch, near: that record's, or its copy here */
+	uint8_t *told_peer;	    /**< placed: the copy of our switch, far; else NULL */
 };
 
 /** Write a fresh descriptor (north, before the block is shared): nothing enabled or pending. */

@@ -87,8 +87,8 @@ eal_alloc(size_t len, int socket, const struct rte_memzone **mz)
 }
 
 void *
-vbus_zone_alloc(struct rte_vbus_link *link, size_t len, bool far, int socket,
-	const struct rte_memzone **mz)
+vbus_zone_alloc(
+	struct rte_vbus_link *link, size_t len, bool far, int socket, const struct rte_memzone **mz)
 {
 	void *va;
 

@@ -62,7 +62,8 @@ test_negcap(void)
 	CU_ASSERT_EQUAL(rig_negcap(&r, 2, 0x2f), 0xf);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 2, 0xe), 0);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 3, 0xffffffff), 0);
-	CU_ASSERT_EQUAL(rig_negcap(&r, 16, 0xffffffff), 0x11); /* POLLRING, PLACED; the others are kept */
+	CU_ASSERT_EQUAL(
+		rig_negcap(&r, 16, 0xffffffff), 0x11); /* POLLRING, PLACED; the others are kept */
 	CU_ASSERT_EQUAL(rig_negcap(&r, 16, 0), 0);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 17, 0xffffffff), 0);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 0xffffffff, 1), 0);
