@@ -62,7 +62,8 @@ def shell(machine, terminal):
     terminal.resize(41, 132)
     at = terminal.type('until [ "$(stty size </dev/ttyVB0)" = "41 132" ]; do sleep 0.1; done; echo larger\r')
     terminal.wait(r'^larger\r\n' + PROMPT, at)
-    at = terminal.type(f'{say("asleep")}; sleep 1000\r')
+    # Said by who is to be interrupted: the shell itself may take a ^C between fork() and exec(), where it is lost.
+    at = terminal.type(f"sh -c '{say('asleep')}; exec sleep 1000'\r")
     said(terminal, 'asleep', at)
     at = terminal.type('\x03')
     terminal.wait(PROMPT, at)

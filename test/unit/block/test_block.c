@@ -555,8 +555,7 @@ static void
 test_killed(void)
 {
 	uint32_t nb, i, tag = 0, left = 0, again = 0;
-	/* Instructions between two kills; 1 takes a while. */
-	const uint32_t step = getenv("VBUS_STEP") != NULL ? (uint32_t)atoi(getenv("VBUS_STEP")) : 4;
+	const uint32_t step = stepped_distance();
 	int ret = 1;
 
 	vbus_ctl_lock();

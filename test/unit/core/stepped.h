@@ -13,9 +13,35 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define STEPPED_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define STEPPED_SANITIZED 1
+#endif
+#endif
+
+/**
+ * Instructions between two kills: VBUS_STEP (1 takes a while), or what is over in seconds. A sanitizer
+ * makes several instructions of each, and time goes with their square.
+ */
+static inline uint32_t
+stepped_distance(void)
+{
+	const char *env = getenv("VBUS_STEP");
+	int nb = env != NULL ? atoi(env) : 0;
+
+#ifdef STEPPED_SANITIZED
+	return nb > 0 ? (uint32_t)nb : 151;
+#else
+	return nb > 0 ? (uint32_t)nb : 4;
+#endif
+}
 
 /**
  * Run fn() in a child, for @p nb instructions.

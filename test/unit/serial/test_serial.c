@@ -393,8 +393,7 @@ north_reads(uint32_t *got, uint32_t *nb)
 static void
 test_killed(void)
 {
-	/* Instructions between two kills; 1 takes a while. */
-	const uint32_t step = getenv("VBUS_STEP") != NULL ? (uint32_t)atoi(getenv("VBUS_STEP")) : 4;
+	const uint32_t step = stepped_distance();
 	uint32_t sent = 0, got = 0, nb_posted = 0, nb, i, wrong = 0, was;
 	int ret = 1;
 
