@@ -57,6 +57,8 @@ intr_post_all(struct north_rxq *q, int path)
 
 	if (path == NORTH_RX_POLL) {
 		posted = north_poll_refill(q, 1);
+	} else if (path == NORTH_RX_FAR) {
+		posted = north_far_refill(q);
 	} else if (path == NORTH_RX_LINEAR) {
 		posted = north_rx_refill(q);
 	} else if (path == NORTH_RX_L4RO) {

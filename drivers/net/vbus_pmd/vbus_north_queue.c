@@ -182,6 +182,7 @@ north_rx_burst_mode(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_burst_
 		[NORTH_RX_COPY] = "Scalar Copied",
 		[NORTH_RX_L4RO] = "Scalar Scattered",
 		[NORTH_RX_POLL] = "Scalar Poll Ring",
+		[NORTH_RX_FAR] = "Scalar Placed Poll Ring",
 	};
 	const struct north_port *p = north_port_of(dev);
 
@@ -198,6 +199,7 @@ north_tx_burst_mode(struct rte_eth_dev *dev, uint16_t qid, struct rte_eth_burst_
 		[NORTH_TX_LINEAR] = "Scalar Linear",
 		[NORTH_TX_SG] = "Scalar Scatter-Gather",
 		[NORTH_TX_POLL] = "Scalar Poll Ring",
+		[NORTH_TX_FAR] = "Scalar Placed Poll Ring",
 	};
 	const struct north_port *p = north_port_of(dev);
 

@@ -60,7 +60,7 @@ poll_regs(uint32_t *r, const struct vbus_poll_north *q)
 static void
 side_regs(uint32_t *r, const struct vbus_signal *sig, const struct vbus_mark *mark)
 {
-	r[REG_PEER_WAITS] = vbus_peer_load8(&sig->remote_peer->enabled);
+	r[REG_PEER_WAITS] = vbus_signal_is_wanted(sig);
 	r[REG_WE_WAIT] = vbus_peer_load8(&sig->local_peer->enabled);
 	r[REG_MARK] = atomic_load_explicit(&mark->seq, memory_order_relaxed);
 }
@@ -71,7 +71,7 @@ rx_regs(uint32_t *r, const struct north_rxq *q)
 	r[REG_PATH] = atomic_load_explicit(&q->path, memory_order_acquire);
 	if (r[REG_PATH] == NORTH_RX_OFF)
 		return;
-	if (r[REG_PATH] == NORTH_RX_POLL)
+	if (r[REG_PATH] >= NORTH_RX_POLL)
 		poll_regs(r, &q->poll);
 	else
 		ring_regs(r, &q->ring);
@@ -84,7 +84,7 @@ tx_regs(uint32_t *r, const struct north_txq *q)
 	r[REG_PATH] = atomic_load_explicit(&q->path, memory_order_acquire);
 	if (r[REG_PATH] == NORTH_TX_OFF)
 		return;
-	if (r[REG_PATH] == NORTH_TX_POLL)
+	if (r[REG_PATH] >= NORTH_TX_POLL)
 		poll_regs(r, &q->poll);
 	else
 		ring_regs(r, &q->ring);

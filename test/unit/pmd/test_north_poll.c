@@ -327,10 +327,42 @@ test_receive_hostile(void)
 	}
 }
 
+/* What tells of a ring knows this one. */
+static void
+told(void)
+{
+	unsigned int before = rig_avail(pool);
+	struct rte_dev_reg_info info = {0};
+	struct rte_eth_burst_mode mode;
+	uint32_t regs[64] = {0};
+
+	up(64, 0, 0);
+	CU_ASSERT_EQUAL(rte_eth_rx_burst_mode_get(rig.port, 0, &mode), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(mode.info, "Placed"));
+	CU_ASSERT_EQUAL(rte_eth_tx_burst_mode_get(rig.port, 0, &mode), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(mode.info, "Placed"));
+	CU_ASSERT_EQUAL(rte_eth_dev_get_reg_info(rig.port, &info), 0);
+	CU_ASSERT_FATAL(info.length <= RTE_DIM(regs));
+	info.data = regs;
+	CU_ASSERT_EQUAL(rte_eth_dev_get_reg_info(rig.port, &info), 0);
+	CU_ASSERT_EQUAL(regs[1], 64);
+	CU_ASSERT_EQUAL(regs[4], 64); /* posted */
+	/* What was taken is posted before the receiver sleeps, few as it is. */
+	CU_ASSERT_TRUE(give(60, 1));
+	CU_ASSERT_EQUAL(rte_eth_rx_burst(rig.port, 0, m, 8), 1);
+	rte_pktmbuf_free(m[0]);
+	CU_ASSERT_FALSE(vbus_poll_south_is_ready(&rig.poll_rx, 63));
+	CU_ASSERT_EQUAL(rte_eth_dev_rx_intr_enable(rig.port, 0), 0);
+	CU_ASSERT_TRUE(vbus_poll_south_is_ready(&rig.poll_rx, 63));
+	CU_ASSERT_EQUAL(rte_eth_dev_rx_intr_disable(rig.port, 0), 0);
+	down(before);
+}
+
 static void
 test_placed(void)
 {
 	placed = true;
+	told();
 	test_transmit();
 	test_transmit_chains();
 	test_transmit_requests();
