@@ -206,28 +206,29 @@ north_tx_far(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb)
 
 /* ---- memory ---------------------------------------------------------------------------------------- */
 
-int
-north_far_build_rx(struct north_port *p, struct north_rxq *q, uint64_t back_addr)
+static int
+build(struct vbus_poll_north *r, struct vbus_signal *sig, uint8_t *far, uint8_t *back,
+	uint64_t back_addr, uint32_t kind, uint32_t nb_desc)
 {
-	uint8_t *far = p->far + p->lay.rx_poll, *back = p->zone + p->lay.rx_back;
-	int ret = vbus_poll_north_format_placed(&q->poll, far, back, back_addr, VENET_POLL_RX,
-		vbus_poll_count(q->nb_desc), q->nb_desc);
+	int ret = vbus_poll_north_format_placed(
+		r, far, back, back_addr, kind, vbus_poll_count(nb_desc), nb_desc);
 
 	if (ret < 0)
 		return ret;
 	return vbus_signal_attach_placed(
-		&q->sig, back, far + VENET_POLL_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+		sig, back, far + VENET_POLL_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+}
+
+int
+north_far_build_rx(struct north_port *p, struct north_rxq *q, uint64_t back_addr)
+{
+	return build(&q->poll, &q->sig, p->far + p->lay.rx_poll, p->zone + p->lay.rx_back,
+		back_addr, VENET_POLL_RX, q->nb_desc);
 }
 
 int
 north_far_build_tx(struct north_port *p, struct north_txq *q, uint64_t back_addr)
 {
-	uint8_t *far = p->far + p->lay.tx_poll, *back = p->zone + p->lay.tx_back;
-	int ret = vbus_poll_north_format_placed(&q->poll, far, back, back_addr, VENET_POLL_TX,
-		vbus_poll_count(q->nb_desc), q->nb_desc);
-
-	if (ret < 0)
-		return ret;
-	return vbus_signal_attach_placed(
-		&q->sig, back, far + VENET_POLL_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
+	return build(&q->poll, &q->sig, p->far + p->lay.tx_poll, p->zone + p->lay.tx_back,
+		back_addr, VENET_POLL_TX, q->nb_desc);
 }

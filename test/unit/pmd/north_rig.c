@@ -357,6 +357,25 @@ rig_eal_init(void)
 	return vbus_ctl_get() == 0 ? 0 : 1;
 }
 
+struct rte_mempool *
+rig_eal_pool(void)
+{
+	if (rig_eal_init() != 0)
+		return NULL;
+	return rte_pktmbuf_pool_create(
+		"main", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+}
+
+uint64_t
+rig_xstat(const char *name)
+{
+	uint64_t id, value = 0;
+
+	CU_ASSERT_EQUAL(rte_eth_xstats_get_id_by_name(rig.port, name, &id), 0);
+	CU_ASSERT_EQUAL(rte_eth_xstats_get_by_id(rig.port, &id, &value, 1), 1);
+	return value;
+}
+
 void
 rig_probe(void)
 {

@@ -66,6 +66,10 @@ struct rig {
 extern struct rig rig;
 
 int rig_eal_init(void);
+/** EAL, and a pool of 1,023 mbufs. @return NULL: neither */
+struct rte_mempool *rig_eal_pool(void);
+/** A counter of the port, by name. */
+uint64_t rig_xstat(const char *name);
 /** A fresh device with everything offered; probed. */
 void rig_probe(void);
 /** Remove it; checks that everything was given back to @p pool (may be NULL). */
