@@ -95,9 +95,20 @@ rig_wait_link(uint16_t port, bool up)
 {
 	struct rte_eth_link link;
 
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 5000; i++) {
 		if (rte_eth_link_get_nowait(port, &link) == 0 &&
 			(link.link_status == RTE_ETH_LINK_UP) == up)
+			return true;
+		rte_delay_us_sleep(1000);
+	}
+	return false;
+}
+
+bool
+rig_wait_lsc(uint16_t port, unsigned int at_least)
+{
+	for (int i = 0; i < 5000; i++) {
+		if (__atomic_load_n(&rig.lsc[port], __ATOMIC_RELAXED) >= at_least)
 			return true;
 		rte_delay_us_sleep(1000);
 	}

@@ -33,6 +33,8 @@ unsigned int rig_fini(void);
 /* Configure and start a port with receive interrupts and link events. */
 int rig_up(uint16_t port);
 bool rig_wait_link(uint16_t port, bool up);
+/* Has the port told of its link as often as that? The callback may follow the link's state. */
+bool rig_wait_lsc(uint16_t port, unsigned int at_least);
 /* A frame of len bytes with a number in it; NULL: pool empty. */
 struct rte_mbuf *rig_frame(uint32_t len, uint32_t number);
 /* Is it that frame, whole? */

@@ -69,8 +69,7 @@ test_lsc(void)
 		CU_ASSERT_EQUAL(rte_eth_dev_start(port), 0);
 		CU_ASSERT_TRUE(rig_wait_link(peer, true));
 		CU_ASSERT_TRUE(rig_wait_link(port, true));
-		rte_delay_us_sleep(20000); /* the second callback may follow the state */
-		CU_ASSERT(__atomic_load_n(&rig.lsc[peer], __ATOMIC_RELAXED) >= before + 2);
+		CU_ASSERT_TRUE(rig_wait_lsc(peer, before + 2));
 		CU_ASSERT_EQUAL(rig_pass(port, peer, 64, 100), 64);
 		CU_ASSERT_EQUAL(rig_pass(peer, port, 64, 100), 64);
 	}

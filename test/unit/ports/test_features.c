@@ -156,9 +156,7 @@ probe(struct text *t, uint16_t port)
 		port == rig.north ? "north" : "south");
 	line(t, "Speed capabilities", i.speed_capa != 0);
 	line(t, "Link status", rig_wait_link(port, true));
-	line(t, "Link status event",
-		(flags & RTE_ETH_DEV_INTR_LSC) != 0 &&
-			__atomic_load_n(&rig.lsc[port], __ATOMIC_RELAXED) > 0);
+	line(t, "Link status event", (flags & RTE_ETH_DEV_INTR_LSC) != 0 && rig_wait_lsc(port, 1));
 	line(t, "Removal event", (flags & RTE_ETH_DEV_INTR_RMV) != 0);
 	probe_running(t, port, &i);
 	line(t, "Scattered Rx", (i.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) != 0);
