@@ -54,6 +54,8 @@ def wait_ports(pmd, names, timeout=10):
 def pool(pmd, name='mb_pool_0'):
     """(mbufs that nobody holds, all mbufs) of a pool."""
     text = pmd.command(f'dump_mempool {name}')
+    if 'populated_size' not in text:
+        text = pmd.command(f'dump mempool {name}')  # its name since DPDK 25.11
     total = int(re.search(r'^\s*populated_size=(\d+)', text, re.M).group(1))
     common = int(re.search(r'common_pool_count=(\d+)', text).group(1))
     cached = int(re.search(r'total_cache_count=(\d+)', text).group(1))
