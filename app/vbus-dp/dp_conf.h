@@ -28,7 +28,7 @@
 #define DP_AGEING_S_MAX	    1000000u
 #define DP_SWITCH_SIZE_MIN  16u
 #define DP_SWITCH_SIZE_MAX  1048576u
-#define DP_QUEUES_MAX	    1u /* revision 2 of the ABI has one pair of rings */
+#define DP_QUEUES_MAX	    16u /* pairs of a venet, VBUS_VENET_PAIRS_MAX */
 #define DP_BLOCK_QUEUES_MAX 16u
 #define DP_SCROLLBACK	    65536u
 #define DP_SCROLLBACK_MAX   (64u << 20)

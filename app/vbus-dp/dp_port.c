@@ -284,11 +284,12 @@ on_quiesce(void *arg)
 }
 
 static void
-on_rx_wake(void *arg)
+on_rx_wake(void *arg, uint16_t queue)
 {
 	const struct dp_port *port = arg;
 	const struct dp_lcore *lc = atomic_load_explicit(&port->lcore, memory_order_relaxed);
 
+	(void)queue; /* one serves all pairs */
 	/* NULL: whoever takes it over looks at it first. */
 	if (lc != NULL)
 		dp_lcore_wake(lc);

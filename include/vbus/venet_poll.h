@@ -10,10 +10,11 @@
  * venet: the ring for pollers, in place of the ioqs of blocks 0 and 1. doc/abi.md section 12.
  */
 
-/** Capability group and its bits. Bits 1 to 3 are kept for what is named in section 12. */
+/** Capability group and its bits. Bits 2 and 3 are kept for what is named in section 12. */
 #define VENET_CAP_GROUP_POLL  16U
 #define VENET_CAP_POLL_RING   (1U << 0)
-#define VENET_CAP_POLL_PLACED (1U << 4) /* section 12.5; only together with POLL_RING */
+#define VENET_CAP_POLL_PAIRS  (1U << 1) /* section 12.6; only together with POLL_RING */
+#define VENET_CAP_POLL_PLACED (1U << 4) /* section 12.5; likewise */
 
 #define VENET_FUNC_POLLQUERY 8U
 
@@ -24,7 +25,8 @@ struct venet_poll_query {
 	vbus_le32 rx_id;     /* out: block id of north's receive ring */
 	vbus_le32 tx_id;     /* out: block id of north's transmit ring */
 	vbus_le32 count_max; /* out: most entries of either */
-	uint8_t pad[12];
+	vbus_le32 pairs;     /* out: queue pairs that there are; 0 is 1 */
+	uint8_t pad[8];
 };
 
 VBUS_ASSERT_SIZE(struct venet_poll_query, 32);
@@ -33,7 +35,8 @@ VBUS_ASSERT_OFFSET(struct venet_poll_query, queue, 4);
 VBUS_ASSERT_OFFSET(struct venet_poll_query, rx_id, 8);
 VBUS_ASSERT_OFFSET(struct venet_poll_query, tx_id, 12);
 VBUS_ASSERT_OFFSET(struct venet_poll_query, count_max, 16);
-VBUS_ASSERT_OFFSET(struct venet_poll_query, pad, 20);
+VBUS_ASSERT_OFFSET(struct venet_poll_query, pairs, 20);
+VBUS_ASSERT_OFFSET(struct venet_poll_query, pad, 24);
 
 #define VENET_POLL_MAGIC     0x6c6f5076U
 #define VENET_POLL_VER	     1U

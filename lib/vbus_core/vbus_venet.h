@@ -33,6 +33,10 @@ struct vbus_venet;
 #define VBUS_VENET_BLOCK_PAGES	   6u /**< L4ROQUERY pqid: page ring */
 #define VBUS_VENET_BLOCK_POLL_RX   7u /**< POLLQUERY rx_id: north's receive ring for pollers */
 #define VBUS_VENET_BLOCK_POLL_TX   8u /**< POLLQUERY tx_id: its transmit ring */
+/** Rings for pollers of pair @p pair; POLL_RX and POLL_TX above are pair 0's. */
+#define VBUS_VENET_BLOCK_POLL(pair, kind) (VBUS_VENET_BLOCK_POLL_RX + 2u * (pair) + (kind))
+
+#define VBUS_VENET_PAIRS_MAX 16u
 
 #define VBUS_VENET_MTU_MIN 68u
 #define VBUS_VENET_MTU_MAX 9600u
@@ -41,7 +45,7 @@ struct vbus_venet;
 struct vbus_venet_args {
 	struct rte_ether_addr mac; /**< all zero: random, locally administered */
 	uint16_t mtu;		   /**< 0: 1500 */
-	uint16_t nb_queues;	   /**< 0: 1; v2 has one pair */
+	uint16_t nb_queues;	   /**< pairs offered to north, 0: 1; v2 rings have one */
 };
 
 /** Who polls the venet: called back by the control side. */
@@ -52,9 +56,16 @@ struct vbus_venet_user {
 	 *  NULL: nobody polls. vbus_mark_wait() in the PMD, RCU in vbus-dp. Every function of the
 	 *  section "polled" below counts as a burst: each must run inside the mark. */
 	void (*quiesce)(void *arg);
-	/** A sleeping receiver: frames wait in the rx queue (north signalled). Control lock held. May be NULL. */
-	void (*rx_wake)(void *arg);
+	/** A sleeping receiver: frames wait in rx queue @p queue (north signalled). Control lock held. May be NULL. */
+	void (*rx_wake)(void *arg, uint16_t queue);
 	void *arg;
+	/**
+	 * Queues that are polled, 0: 1; not more than the device has pairs. North may have more pairs than
+	 * that: a queue then serves every nb-th one, and frames to north are spread over those by flow. It may have
+	 * fewer: rx queues above have nothing, tx queues above share a pair.
+	 */
+	uint16_t nb_rx, nb_tx;
+	struct rte_mempool *const *rx_pools; /**< per rx queue; NULL: bind's for all */
 };
 
 /** The venet behind a device, NULL when it is of another class. */
@@ -155,7 +166,10 @@ struct vbus_venet_rx_stats {
 struct vbus_venet_tx_stats {
 	VBUS_VENET_TX_STATS(VBUS_STAT_FIELD)
 };
-/** Copies; counters never go back (ethdev's reset subtracts a base). Any thread. */
+/**
+ * Copies, of all pairs that polled queue @p queue serves; counters never go back (ethdev's reset subtracts
+ * a base) as long as the number of queues stays. Any thread.
+ */
 void vbus_venet_stats(const struct vbus_venet *v, uint16_t queue, struct vbus_venet_rx_stats *rx,
 	struct vbus_venet_tx_stats *tx);
 
@@ -163,6 +177,7 @@ void vbus_venet_stats(const struct vbus_venet *v, uint16_t queue, struct vbus_ve
 struct vbus_venet_info {
 	bool opened, link_up, sg, tso4, tso6, pmtd, l4ro, linkstate, rx_armed;
 	bool poll;			     /**< the ring for pollers (doc/abi.md section 12) */
+	uint32_t nb_pairs;		     /**< that north uses */
 	uint32_t rx_ring_size, tx_ring_size; /**< north's receive and transmit ring, entries */
 	uint32_t l4ro_bits, sg_bits, eventq_bits; /**< as granted, VENET_CAP_* */
 	uint32_t page_ring_size, event_ring_size;

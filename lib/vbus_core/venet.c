@@ -28,106 +28,9 @@
 #define CAPS_SG	    (VENET_CAP_SG | VENET_CAP_TSO4 | VENET_CAP_TSO6 | VENET_CAP_ECN | VENET_CAP_PMTD)
 #define CAPS_L4RO   (VENET_CAP_SG | VENET_CAP_TSO4 | VENET_CAP_TSO6 | VENET_CAP_ECN)
 #define CAPS_EVENTQ VENET_CAP_EVQ_LINKSTATE
+#define CAPS_POLL   (VENET_CAP_POLL_RING | VENET_CAP_POLL_PAIRS | VENET_CAP_POLL_PLACED)
 
 /* ---- opening and closing the path -------------------------------------------------------------- */
-
-static bool
-blocks_there(const struct vbus_venet *v)
-{
-	if (venet_polls(v))
-		return v->poll[VENET_POLL_RX].cur != NULL && v->poll[VENET_POLL_TX].cur != NULL;
-	if (!venet_has_ring(v, VENET_QUEUE_RX) || !venet_has_ring(v, VENET_QUEUE_TX))
-		return false;
-	if ((v->cs->sg & (VENET_CAP_SG | VENET_CAP_PMTD)) == (VENET_CAP_SG | VENET_CAP_PMTD) &&
-		v->block[VBUS_VENET_BLOCK_TX_POOL] == NULL)
-		return false;
-	if (v->cs->l4ro & VENET_CAP_SG && (v->block[VBUS_VENET_BLOCK_L4RO_POOL] == NULL ||
-						  !venet_has_ring(v, VBUS_VENET_BLOCK_PAGES)))
-		return false;
-	return true;
-}
-
-static bool
-wants_path(const struct vbus_venet *v)
-{
-	return v->cs != NULL && v->cs->up && v->mapped && !v->faulted && v->bound && v->ready &&
-	       blocks_there(v);
-}
-
-static struct venet_pool
-pool_of(const struct vbus_venet *v, uint32_t id)
-{
-	struct venet_pool pool = {NULL, 0};
-
-	if (v->block[id] != NULL) {
-		pool.base_peer = v->block[id]->va;
-		pool.len = v->block[id]->len;
-	}
-	return pool;
-}
-
-static void
-fill_path(struct vbus_venet *v)
-{
-	struct venet_path *p = &v->path;
-
-	memset(p, 0, sizeof(*p));
-	p->view = vbus_conn_view(v->conn);
-	p->mp = v->mp;
-	if (v->mp != NULL)
-		p->mp_room = rte_pktmbuf_data_room_size(v->mp) - RTE_PKTMBUF_HEADROOM;
-	p->rx_accept = v->rx_accept;
-	p->from_north = v->ring[venet_block_tx(v)];
-	p->to_north = v->ring[venet_block_rx(v)];
-	p->sg = v->cs->sg;
-	p->l4ro = v->cs->l4ro;
-	if (venet_polls(v)) {
-		venet_poll_path(v, p);
-		return;
-	}
-	p->rx_burst = v->cs->sg & VENET_CAP_SG ? venet_rx_sg : venet_rx_linear;
-	if (v->cs->sg & VENET_CAP_PMTD)
-		p->sg_pool = pool_of(v, VBUS_VENET_BLOCK_TX_POOL);
-	p->tx_burst = venet_tx_linear;
-	if (p->l4ro & VENET_CAP_SG) {
-		p->tx_burst = venet_tx_l4ro;
-		p->l4ro_pool = pool_of(v, VBUS_VENET_BLOCK_L4RO_POOL);
-		p->pages = v->ring[VBUS_VENET_BLOCK_PAGES];
-	}
-}
-
-static void
-publish(struct vbus_venet *v)
-{
-	if (v->published || !wants_path(v))
-		return;
-	fill_path(v);
-	/* The queues are ours until the stores below. Pointers of an older view must not survive. */
-	memset(&v->rx.mc, 0, sizeof(v->rx.mc));
-	memset(&v->rx.mc_sg, 0, sizeof(v->rx.mc_sg));
-	memset(&v->tx.mc, 0, sizeof(v->tx.mc));
-	memset(&v->tx.mc_page, 0, sizeof(v->tx.mc_page));
-	v->rx.gso.active = false;
-	v->rx.poll_skip = false;
-	v->published = true;
-	/* V0: release, pairs with the acquire V1 in the burst functions. */
-	atomic_store_explicit(&v->rx.path, &v->path, memory_order_release);
-	atomic_store_explicit(&v->tx.path, &v->path, memory_order_release);
-	venet_look_armed(v);
-}
-
-/** After it the polling side uses nothing of north's, nor our path. */
-static void
-unpublish(struct vbus_venet *v)
-{
-	if (!v->published)
-		return;
-	atomic_store_explicit(&v->rx.path, NULL, memory_order_release);
-	atomic_store_explicit(&v->tx.path, NULL, memory_order_release);
-	v->published = false;
-	if (v->bound && v->user.quiesce != NULL)
-		v->user.quiesce(v->user.arg);
-}
 
 /** The state may have changed: tell who watches. */
 static void
@@ -153,7 +56,7 @@ reopen(struct vbus_venet *v)
 {
 	bool before = atomic_load_explicit(&v->link, memory_order_relaxed);
 
-	publish(v);
+	venet_publish(v);
 	settle(v);
 	if (before != v->published)
 		venet_event_linkstate(v);
@@ -162,7 +65,7 @@ reopen(struct vbus_venet *v)
 static void
 fault(struct vbus_venet *v, const char *reason)
 {
-	unpublish(v);
+	venet_unpublish(v);
 	v->faulted = true;
 	settle(v);
 	vbus_conn_fault(v->conn, reason);
@@ -171,16 +74,10 @@ fault(struct vbus_venet *v, const char *reason)
 /* ---- blocks ------------------------------------------------------------------------------------ */
 
 static bool
-is_poll_ring(uint32_t id)
-{
-	return id == VBUS_VENET_BLOCK_POLL_RX || id == VBUS_VENET_BLOCK_POLL_TX;
-}
-
-static bool
 is_ring(uint32_t id)
 {
 	return id == VENET_QUEUE_RX || id == VENET_QUEUE_TX || id == VBUS_VENET_BLOCK_EVENTQ ||
-	       id == VBUS_VENET_BLOCK_PAGES || is_poll_ring(id);
+	       id == VBUS_VENET_BLOCK_PAGES || venet_is_poll_ring(id);
 }
 
 static int
@@ -190,7 +87,7 @@ attach_ring(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
 	int ret;
 
 	memset(r, 0, sizeof(*r));
-	if (is_poll_ring(shm->id))
+	if (venet_is_poll_ring(shm->id))
 		return venet_poll_attach(v, shm, how);
 	ret = vbus_ioq_south_attach(&r->q, shm->va, shm->len, VENET_RING_MAX, shm->cursor, how);
 	if (ret < 0) {
@@ -217,7 +114,9 @@ venet_shm(struct vbus_conn *conn, struct vbus_shm *shm)
 	uint32_t id = shm->id;
 	int ret;
 
-	if (id >= VENET_NB_BLOCKS || shm->va == NULL)
+	if (id >= VBUS_VENET_BLOCK_POLL(v->nb_pairs, 0) || shm->va == NULL)
+		return -EINVAL;
+	if (id > VBUS_VENET_BLOCK_POLL_TX && (v->cs->poll & VENET_CAP_POLL_PAIRS) == 0)
 		return -EINVAL;
 	if (v->cs->up)
 		return -EBUSY;
@@ -231,8 +130,7 @@ venet_shm(struct vbus_conn *conn, struct vbus_shm *shm)
 		return -EINVAL;
 	}
 	/* What north signals with these two nobody waits for: a kick passes them by. */
-	shm->deaf = id == VENET_QUEUE_RX || id == VBUS_VENET_BLOCK_PAGES ||
-		    id == VBUS_VENET_BLOCK_POLL_RX;
+	shm->deaf = venet_block_is_deaf(id);
 	v->block[id] = shm;
 	return 0;
 }
@@ -244,7 +142,7 @@ reattach(struct vbus_venet *v)
 	bool mapped = true;
 	uint32_t id;
 
-	memset(v->poll, 0, sizeof(v->poll));
+	venet_pairs_forget(v);
 	for (id = 0; id < VENET_NB_BLOCKS; id++) {
 		struct vbus_shm *shm = v->block[id];
 
@@ -275,10 +173,10 @@ call_linkup(struct vbus_venet *v)
 	/* Memory that was taken away since comes back with rebind(): no reason to refuse, a driver
 	 * of old crashes on a negative answer (section 7.6).
 	 */
-	if (v->mapped && !v->faulted && !blocks_there(v))
+	if (v->mapped && !v->faulted && !venet_blocks_there(v))
 		return -EINVAL;
 	v->cs->up = 1;
-	publish(v);
+	venet_publish(v);
 	settle(v);
 	/* At every LINKUP: a driver that was granted LINKSTATE has no carrier before (7.5). */
 	venet_event_linkstate(v);
@@ -290,7 +188,7 @@ call_linkdown(struct vbus_venet *v)
 {
 	uint32_t id;
 
-	unpublish(v); /* the indices stay where they are, in the link's state (7.8) */
+	venet_unpublish(v); /* the indices stay where they are, in the link's state (7.8) */
 	v->cs->up = 0;
 	v->event_held = false;
 	/* What was signalled and not told yet is told now: nothing after we have returned. */
@@ -323,7 +221,7 @@ call_negcap(struct vbus_venet *v, void *data, uint32_t len, uint32_t *out)
 		v->cs->l4ro = c.bits;
 		break;
 	case VENET_CAP_GROUP_POLL:
-		c.bits &= c.bits & VENET_CAP_POLL_RING ? VENET_CAPS_POLL : 0;
+		c.bits &= c.bits & VENET_CAP_POLL_RING ? CAPS_POLL : 0;
 		v->cs->poll = c.bits;
 		break;
 	default:
@@ -384,10 +282,10 @@ call_flushrx(struct vbus_venet *v)
 
 	if (!v->cs->up || !v->mapped || v->faulted)
 		return 0;
-	unpublish(v);
+	venet_unpublish(v);
 	venet_flush_rx(v);
 	if (open)
-		publish(v);
+		venet_publish(v);
 	return 0;
 }
 
@@ -434,7 +332,7 @@ venet_open(struct vbus_conn *conn, uint32_t version)
 		return -EBUSY;
 	memset(v->block, 0, sizeof(v->block));
 	memset(v->ring, 0, sizeof(v->ring));
-	memset(v->poll, 0, sizeof(v->poll));
+	venet_pairs_forget(v);
 	v->conn = conn;
 	v->cs = vbus_conn_state(conn);
 	memset(v->cs, 0, sizeof(*v->cs));
@@ -453,54 +351,15 @@ venet_close(struct vbus_conn *conn)
 
 	if (v == NULL || v->conn != conn)
 		return;
-	unpublish(v);
+	venet_unpublish(v);
 	v->cs = NULL;
 	v->conn = NULL;
 	v->event_held = false;
 	memset(v->block, 0, sizeof(v->block));
 	memset(v->ring, 0, sizeof(v->ring));
-	memset(v->poll, 0, sizeof(v->poll));
+	venet_pairs_forget(v);
 	conn->priv = NULL;
 	settle(v);
-}
-
-/** Section 7.15: what north still sends is discarded, so that its ring never stays full. */
-static bool
-venet_dropped(struct vbus_conn *conn, int func)
-{
-	struct venet_conn_state *cs = vbus_conn_state(conn);
-	struct vbus_ioq_entry e[VENET_BURST];
-	struct venet_ring r = {0};
-	struct vbus_shm *shm;
-	uint32_t done = 0;
-	uint32_t n;
-
-	if (func == (int)VENET_FUNC_LINKUP || func == (int)VENET_FUNC_LINKDOWN)
-		cs->up = func == (int)VENET_FUNC_LINKUP;
-	LIST_FOREACH(shm, &conn->shms, next)
-	if (shm->id == (cs->poll != 0 ? VBUS_VENET_BLOCK_POLL_TX : VENET_QUEUE_TX))
-		break;
-	if (func >= 0 || !cs->up || shm == NULL || shm->va == NULL)
-		return false;
-	if (cs->poll != 0)
-		return venet_poll_discard(shm);
-	if (vbus_ioq_south_attach(
-		    &r.q, shm->va, shm->len, VENET_RING_MAX, shm->cursor, VBUS_IOQ_RESUME) != 0)
-		return false;
-	while (done < r.q.count) {
-		n = vbus_ioq_south_consume_peek(&r.q, e, RTE_MIN(VENET_BURST, r.q.count - done));
-		if (n == 0)
-			break;
-		vbus_ioq_south_consume_pop(&r.q, n);
-		done += n;
-	}
-	if (done != 0 && shm->has_signal &&
-		vbus_signal_attach(&r.sig, shm->va + shm->signal_offset, VBUS_LOCALITY_SOUTH) ==
-			0) {
-		r.shm = shm;
-		venet_signal(&r);
-	}
-	return done != 0;
 }
 
 static void
@@ -508,6 +367,7 @@ venet_signal_op(struct vbus_conn *conn, struct vbus_shm *shm)
 {
 	struct vbus_venet *v = conn->priv;
 	struct venet_ring *r;
+	uint32_t pair = 0;
 
 	if (v == NULL || shm->id >= VENET_NB_BLOCKS || v->block[shm->id] != shm || !v->cs->up)
 		return;
@@ -517,14 +377,18 @@ venet_signal_op(struct vbus_conn *conn, struct vbus_shm *shm)
 	if (shm->id == VBUS_VENET_BLOCK_EVENTQ) {
 		vbus_signal_take(&r->sig);
 		venet_event_flush(v);
-	} else if (shm->id == venet_block_tx(v) && v->published &&
-		   atomic_load_explicit(&v->rx.armed, memory_order_relaxed)) {
+		return;
+	}
+	if (venet_polls(v) && venet_is_poll_ring(shm->id))
+		pair = venet_block_pair(shm->id);
+	if (shm->id == venet_block_tx(v, pair) && v->published &&
+		atomic_load_explicit(&v->pair[pair].rx.armed, memory_order_relaxed)) {
 		/* Taken before the woken thread looks at the ring; what comes after it is a new
 		 * signal.
 		 */
 		vbus_signal_take(&r->sig);
 		if (v->user.rx_wake != NULL)
-			v->user.rx_wake(v->user.arg);
+			v->user.rx_wake(v->user.arg, (uint16_t)(pair % v->nb_rx));
 	}
 }
 
@@ -535,7 +399,7 @@ venet_quiesce(struct vbus_conn *conn)
 
 	/* Nobody is told: most changes of the memory map leave the rings where they are. */
 	if (v != NULL)
-		unpublish(v);
+		venet_unpublish(v);
 }
 
 static void
@@ -557,15 +421,19 @@ venet_create(struct vbus_device *dev, const void *args)
 	const struct vbus_venet_args *a = args;
 	struct vbus_venet *v;
 
-	if (a != NULL &&
-		(a->nb_queues > 1 || (a->mtu != 0 && (a->mtu < VBUS_VENET_MTU_MIN ||
-							     a->mtu > VBUS_VENET_MTU_MAX))))
+	if (a != NULL && (a->nb_queues > VBUS_VENET_PAIRS_MAX ||
+				 (a->mtu != 0 && (a->mtu < VBUS_VENET_MTU_MIN ||
+							 a->mtu > VBUS_VENET_MTU_MAX))))
 		return -EINVAL;
 	if (a != NULL && rte_is_multicast_ether_addr(&a->mac))
 		return -EINVAL;
 	v = rte_zmalloc_socket("vbus_venet", sizeof(*v), RTE_CACHE_LINE_SIZE, SOCKET_ID_ANY);
 	if (v == NULL)
 		return -ENOMEM;
+	if (venet_pairs_create(v, a != NULL ? a->nb_queues : 0) < 0) {
+		rte_free(v);
+		return -ENOMEM;
+	}
 	v->dev = dev;
 	v->mtu = a != NULL && a->mtu != 0 ? a->mtu : RTE_ETHER_MTU;
 	if (a != NULL && !rte_is_zero_ether_addr(&a->mac))
@@ -585,6 +453,7 @@ venet_destroy(struct vbus_device *dev)
 		return;
 	venet_look_del(v);
 	dev->priv = NULL;
+	venet_pairs_destroy(v);
 	rte_free(v);
 }
 
@@ -622,25 +491,42 @@ vbus_venet_of(struct vbus_device *dev)
 	return dev != NULL && dev->cls == &venet_class ? dev->priv : NULL;
 }
 
+/** Who polls, and with how many queues. NULL: nobody. */
+static void
+set_user(struct vbus_venet *v, const struct vbus_venet_user *user, struct rte_mempool *rx_pool)
+{
+	static const struct vbus_venet_user nobody;
+	uint32_t i;
+
+	v->user = user != NULL ? *user : nobody;
+	v->mp = user != NULL ? rx_pool : NULL;
+	if (user != NULL) { /* else counters are told by the queues of the last one */
+		v->nb_rx = RTE_MAX(v->user.nb_rx, 1);
+		v->nb_tx = RTE_MAX(v->user.nb_tx, 1);
+	}
+	for (i = 0; i < VBUS_VENET_PAIRS_MAX; i++)
+		v->mps[i] = v->user.rx_pools != NULL && i < v->nb_rx ? v->user.rx_pools[i] : v->mp;
+	v->user.rx_pools = NULL; /* the caller's */
+}
+
 int
 vbus_venet_bind(
 	struct vbus_venet *v, const struct vbus_venet_user *user, struct rte_mempool *rx_pool)
 {
+	uint32_t i;
+
 	if (user != NULL && v->bound)
 		return -EBUSY;
-	unpublish(v);
+	if (user != NULL && (user->nb_rx > v->nb_pairs || user->nb_tx > v->nb_pairs))
+		return -EINVAL;
+	venet_unpublish(v);
 	v->ready = false;
-	atomic_store_explicit(&v->rx.armed, false, memory_order_relaxed);
-	if (user == NULL) {
-		v->bound = false;
-		memset(&v->user, 0, sizeof(v->user));
-		v->mp = NULL;
-	} else {
-		v->user = *user;
-		v->mp = rx_pool;
-		v->bound = true;
+	for (i = 0; i < v->nb_pairs; i++)
+		atomic_store_explicit(&v->pair[i].rx.armed, false, memory_order_relaxed);
+	set_user(v, user, rx_pool);
+	v->bound = user != NULL;
+	if (v->bound)
 		v->told_up = v->cs != NULL && v->cs->up && v->mapped && !v->faulted;
-	}
 	reopen(v);
 	return 0;
 }
@@ -650,7 +536,7 @@ vbus_venet_set_ready(struct vbus_venet *v, bool ready)
 {
 	if (v->ready == ready || !v->bound)
 		return;
-	unpublish(v);
+	venet_unpublish(v);
 	v->ready = ready;
 	reopen(v);
 }
@@ -660,9 +546,9 @@ vbus_venet_set_rx_accept(struct vbus_venet *v, uint32_t flags)
 {
 	if (v->rx_accept == flags)
 		return;
-	unpublish(v);
+	venet_unpublish(v);
 	v->rx_accept = flags;
-	publish(v);
+	venet_publish(v);
 }
 
 void

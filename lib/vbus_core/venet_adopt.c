@@ -25,16 +25,15 @@ venet_adopt(struct vbus_conn *conn)
 	if (conn->version != VENET_VERSION || cs->layout != VENET_STATE_LAYOUT || v->conn != NULL)
 		return -EINVAL;
 	LIST_FOREACH(shm, &conn->shms, next)
-	if (shm->id >= VENET_NB_BLOCKS)
+	if (shm->id >= VBUS_VENET_BLOCK_POLL(v->nb_pairs, 0))
 		return -EINVAL;
 	memset(v->block, 0, sizeof(v->block));
 	memset(v->ring, 0, sizeof(v->ring));
-	memset(v->poll, 0, sizeof(v->poll));
+	venet_pairs_forget(v);
 	LIST_FOREACH(shm, &conn->shms, next)
 	{
 		v->block[shm->id] = shm;
-		shm->deaf = shm->id == VENET_QUEUE_RX || shm->id == VBUS_VENET_BLOCK_PAGES ||
-			    shm->id == VBUS_VENET_BLOCK_POLL_RX;
+		shm->deaf = venet_block_is_deaf(shm->id);
 		/* A ring for pollers is put right by its attach. */
 		if (shm->id == VENET_QUEUE_RX || shm->id == VBUS_VENET_BLOCK_EVENTQ)
 			vbus_shm_repair(shm, VENET_RING_MAX, true);

@@ -109,7 +109,8 @@ venet_flush_rx(struct vbus_venet *v)
 	uint32_t i;
 
 	if (venet_polls(v)) {
-		venet_poll_flush(&v->poll[VENET_POLL_RX]);
+		for (i = 0; i < v->nb_up; i++)
+			venet_poll_flush(&v->pair[i].poll[VENET_POLL_RX]);
 		return;
 	}
 	/* One lap at most: north may post new ones meanwhile. No signal (section 5). */
@@ -150,12 +151,12 @@ index_busy(const struct venet_ring *r, uint32_t *head)
 
 /** Frames wait in north's transmit ring. */
 static bool
-frames_wait(const struct vbus_venet *v)
+frames_wait(const struct vbus_venet *v, uint32_t pair)
 {
 	uint32_t head;
 
 	if (venet_polls(v))
-		return vbus_poll_south_is_ready(&v->poll[VENET_POLL_TX], 0);
+		return vbus_poll_south_is_ready(&v->pair[pair].poll[VENET_POLL_TX], 0);
 	return index_busy(&v->ring[VENET_QUEUE_TX], &head);
 }
 
@@ -164,10 +165,10 @@ frames_wait(const struct vbus_venet *v)
  * what it has taken, so what is missing was not seen (or mbufs are short: a wake-up too many).
  */
 static bool
-poll_busy(const struct vbus_venet *v)
+poll_busy(const struct vbus_venet *v, uint32_t pair)
 {
-	const struct venet_ring *r = &v->ring[venet_block_rx(v)];
-	const struct vbus_poll_south *q = &v->poll[VENET_POLL_RX];
+	const struct venet_ring *r = &v->ring[venet_block_rx(v, pair)];
+	const struct vbus_poll_south *q = &v->pair[pair].poll[VENET_POLL_RX];
 
 	return r->shm != NULL && vbus_signal_is_wanted(&r->sig) &&
 	       !vbus_poll_south_is_ready(q, q->r.mask);
@@ -175,30 +176,31 @@ poll_busy(const struct vbus_venet *v)
 
 /** Might north sleep over frames? It has not moved on since the last look, and something lies there. */
 static bool
-frames_unseen(struct vbus_venet *v)
+frames_unseen(struct vbus_venet *v, uint32_t pair)
 {
+	struct venet_pair *p = &v->pair[pair];
 	uint32_t head;
 	bool busy, unseen;
 
 	if (venet_polls(v)) {
-		head = vbus_peer_load32(&v->poll[VENET_POLL_RX].cur->inuse_head);
-		busy = poll_busy(v);
+		head = vbus_peer_load32(&p->poll[VENET_POLL_RX].cur->inuse_head);
+		busy = poll_busy(v, pair);
 	} else {
 		busy = index_busy(&v->ring[VENET_QUEUE_RX], &head);
 	}
-	unseen = busy && head == v->seen_head && v->seen_busy;
-	v->seen_busy = busy;
-	v->seen_head = head;
+	unseen = busy && head == p->seen_head && p->seen_busy;
+	p->seen_busy = busy;
+	p->seen_head = head;
 	return unseen;
 }
 
 static void
-wake_receiver(struct vbus_venet *v)
+wake_receiver(struct vbus_venet *v, uint32_t pair)
 {
 	if (v->user.rx_wake == NULL)
 		return;
 	v->nb_relooks++;
-	v->user.rx_wake(v->user.arg);
+	v->user.rx_wake(v->user.arg, (uint16_t)(pair % v->nb_rx));
 }
 
 /** @return there was something to do */
@@ -206,22 +208,23 @@ static bool
 look_at(struct vbus_venet *v)
 {
 	bool active = v->event_held;
+	uint32_t i;
 
 	venet_event_flush(v);
 	if (!v->published)
 		return active;
-	if (atomic_load_explicit(&v->rx.armed, memory_order_relaxed)) {
-		active = true;
-		if (frames_wait(v))
-			wake_receiver(v);
-	}
-	/* Inject from here and from a burst at once can deliver twice; that does no harm. */
-	if (frames_unseen(v)) {
-		active = true;
-		if (venet_signal(&v->ring[venet_block_rx(v)]))
+	for (i = 0; i < v->nb_up; i++) {
+		if (atomic_load_explicit(&v->pair[i].rx.armed, memory_order_relaxed)) {
+			active = true;
+			if (frames_wait(v, i))
+				wake_receiver(v, i);
+		}
+		/* Inject from here and from a burst at once can deliver twice; that does no harm. */
+		if (frames_unseen(v, i) && venet_signal(&v->ring[venet_block_rx(v, i)]))
 			v->nb_reinjects++;
+		active |= v->pair[i].seen_busy;
 	}
-	return active || v->seen_busy;
+	return active;
 }
 
 static void
@@ -239,10 +242,13 @@ look(struct vbus_ctl_timer *t)
 void
 venet_look_add(struct vbus_venet *v)
 {
+	uint32_t i;
+
 	if (v->listed)
 		return;
 	v->listed = true;
-	v->seen_busy = false;
+	for (i = 0; i < v->nb_pairs; i++)
+		v->pair[i].seen_busy = false;
 	LIST_INSERT_HEAD(&looked_at, v, next);
 	if (look_timer.armed)
 		return;
@@ -264,14 +270,18 @@ venet_look_del(struct vbus_venet *v)
 void
 venet_look_armed(struct vbus_venet *v)
 {
-	const struct venet_ring *r = &v->ring[venet_block_tx(v)];
+	uint32_t i;
 
 	/* Partner: the fence of vbus_venet_rx_intr_enable(). */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!atomic_load_explicit(&v->rx.armed, memory_order_relaxed))
-		return;
-	if (r->shm != NULL && vbus_signal_enable(&r->sig))
-		vbus_signal_take(&r->sig);
-	if (frames_wait(v))
-		wake_receiver(v);
+	for (i = 0; i < v->nb_up; i++) {
+		const struct venet_ring *r = &v->ring[venet_block_tx(v, i)];
+
+		if (!atomic_load_explicit(&v->pair[i].rx.armed, memory_order_relaxed))
+			continue;
+		if (r->shm != NULL && vbus_signal_enable(&r->sig))
+			vbus_signal_take(&r->sig);
+		if (frames_wait(v, i))
+			wake_receiver(v, i);
+	}
 }

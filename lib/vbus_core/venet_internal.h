@@ -31,6 +31,7 @@
 #include <rte_mbuf.h>
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
+#include <rte_spinlock.h>
 
 #include <vbus/venet.h>
 #include <vbus/venet_poll.h>
@@ -50,8 +51,7 @@
 #define VENET_FRAME_MIN 14u    /**< an Ethernet header */
 
 /** Blocks, by their numbers on the wire (vbus_venet.h). */
-#define VENET_CAPS_POLL (VENET_CAP_POLL_RING | VENET_CAP_POLL_PLACED)
-#define VENET_NB_BLOCKS 9u
+#define VENET_NB_BLOCKS VBUS_VENET_BLOCK_POLL(VBUS_VENET_PAIRS_MAX, 0)
 
 struct venet_rxq;
 struct venet_txq;
@@ -101,6 +101,14 @@ struct venet_path {
 	struct venet_ring to_north;
 	struct venet_pool l4ro_pool;
 	struct venet_ring pages;
+	/* several pairs: venet_pair.c */
+	uint16_t nb_pairs; /**< of north's that are up */
+	uint16_t
+		rx_step; /**< the queue serves every rx_step-th pair from its own on; 0: its own only */
+	uint16_t tx_step; /**< likewise */
+	uint16_t tx_pair; /**< TX_SHARED: the pair that the queue sends to */
+	bool tx_shared;	  /**< several queues send to one pair */
+	bool tx_plain;	  /**< none of these: as if there were one pair */
 } VBUS_CACHE_ALIGNED;
 
 /** A fragment of a frame in north's memory. */
@@ -137,6 +145,7 @@ struct venet_rxq {
 	struct vbus_memcache mc;	      /**< reset by the control side while unpublished */
 	struct vbus_memcache mc_sg;	      /**< descriptors and data lie apart */
 	bool poll_skip; /**< the rest of a frame with too many pieces is passed; reset likewise */
+	uint16_t turn;	/**< of several pairs the next to be looked at */
 	struct vbus_venet_rx_stats stats; /**< plain adds here, relaxed loads elsewhere */
 	struct venet_rx_gso gso;
 } VBUS_CACHE_ALIGNED;
@@ -146,6 +155,7 @@ struct venet_txq {
 	_Atomic(const struct venet_path *) path;
 	VBUS_CACHE_ALIGNED struct vbus_memcache mc;
 	struct vbus_memcache mc_page;
+	rte_spinlock_t lock; /**< taken when several queues send here */
 	struct vbus_venet_tx_stats stats;
 } VBUS_CACHE_ALIGNED;
 
@@ -159,11 +169,23 @@ struct venet_conn_state {
 #define VENET_STATE_LAYOUT 2u
 _Static_assert(sizeof(struct venet_conn_state) <= VBUS_CONN_STATE_SIZE, "fits the link's state");
 
-/** The device. Everything but the queues: control lock. */
-struct vbus_venet {
+/** A queue pair. Version 2 rings, and the first ring for pollers: pair 0. */
+struct venet_pair {
 	struct venet_rxq rx;
 	struct venet_txq tx;
 	struct venet_path path;
+	struct vbus_poll_south poll[2]; /**< by kind; their signals are in ring[] */
+	uint32_t seen_head;		/**< north's receive position at the last slow look */
+	bool seen_busy;
+};
+
+/** The device. Everything but the queues: control lock. */
+struct vbus_venet {
+	struct venet_pair *pair;
+	uint16_t nb_pairs;     /**< offered */
+	uint16_t nb_up;	       /**< shared by north */
+	uint16_t nb_rx, nb_tx; /**< polled queues, 1 or more; 1 while nobody polls */
+	struct rte_mempool *mps[VBUS_VENET_PAIRS_MAX]; /**< by rx queue; NULL: mp */
 
 	struct vbus_device *dev;
 	struct rte_ether_addr mac;
@@ -180,7 +202,6 @@ struct vbus_venet {
 	struct venet_conn_state *cs;
 	struct vbus_shm *block[VENET_NB_BLOCKS];
 	struct venet_ring ring[VENET_NB_BLOCKS]; /**< of the blocks that are rings */
-	struct vbus_poll_south poll[2];		 /**< by kind; their signals are in ring[] */
 	bool mapped;				 /**< every block lies in memory */
 	bool faulted;
 	bool published;
@@ -192,8 +213,6 @@ struct vbus_venet {
 	uint64_t nb_events, nb_events_bad;
 	/* the slow look */
 	bool listed;
-	uint32_t seen_head; /**< north's receive position at the last look */
-	bool seen_busy;
 	uint64_t nb_relooks, nb_reinjects;
 	struct vbus_log_limit log_limit; /* of what north can provoke */
 	LIST_ENTRY(vbus_venet) next;
@@ -215,16 +234,40 @@ venet_polls(const struct vbus_venet *v)
 	return (v->cs->poll & VENET_CAP_POLL_RING) != 0;
 }
 
-/** The blocks of the receive and of the transmit ring in use. */
+/** The blocks of the receive and of the transmit ring in use by a pair. */
 static inline uint32_t
-venet_block_rx(const struct vbus_venet *v)
+venet_block_rx(const struct vbus_venet *v, uint32_t pair)
 {
-	return venet_polls(v) ? VBUS_VENET_BLOCK_POLL_RX : VENET_QUEUE_RX;
+	return venet_polls(v) ? VBUS_VENET_BLOCK_POLL(pair, VENET_POLL_RX) : VENET_QUEUE_RX;
 }
 static inline uint32_t
-venet_block_tx(const struct vbus_venet *v)
+venet_block_tx(const struct vbus_venet *v, uint32_t pair)
 {
-	return venet_polls(v) ? VBUS_VENET_BLOCK_POLL_TX : VENET_QUEUE_TX;
+	return venet_polls(v) ? VBUS_VENET_BLOCK_POLL(pair, VENET_POLL_TX) : VENET_QUEUE_TX;
+}
+
+static inline bool
+venet_is_poll_ring(uint32_t id)
+{
+	return id >= VBUS_VENET_BLOCK_POLL_RX;
+}
+/** What north signals there nobody waits for. */
+static inline bool
+venet_block_is_deaf(uint32_t id)
+{
+	return id == VENET_QUEUE_RX || id == VBUS_VENET_BLOCK_PAGES ||
+	       (venet_is_poll_ring(id) && (id - VBUS_VENET_BLOCK_POLL_RX) % 2 == VENET_POLL_RX);
+}
+/** Of a ring for pollers: its pair, and VENET_POLL_RX or _TX. */
+static inline uint32_t
+venet_block_pair(uint32_t id)
+{
+	return (id - VBUS_VENET_BLOCK_POLL_RX) / 2;
+}
+static inline uint32_t
+venet_block_kind(uint32_t id)
+{
+	return (id - VBUS_VENET_BLOCK_POLL_RX) % 2;
 }
 
 /** Carrier for north: the path is open. */
@@ -244,12 +287,30 @@ venet_signal(const struct venet_ring *r)
 	return true;
 }
 
+/** venet_pair.c: room for the pairs; their blocks. @return 0, -ENOMEM */
+int venet_pairs_create(struct vbus_venet *v, uint16_t nb_pairs);
+void venet_pairs_destroy(struct vbus_venet *v);
+/** No pair's ring is bound to a block. */
+void venet_pairs_forget(struct vbus_venet *v);
+/** North shared all that its link needs; counts the pairs (nb_up). */
+bool venet_blocks_there(struct vbus_venet *v);
+/** Open the path, when all is there that it wants. Nothing when it is open. */
+void venet_publish(struct vbus_venet *v);
+/** Close it: after it the polling side uses nothing of north's, nor our path. */
+void venet_unpublish(struct vbus_venet *v);
+/** venet_spread.c: bursts of a queue for which its pair is not all. */
+uint16_t venet_rx_several(struct vbus_venet *v, uint16_t queue, const struct venet_path *p,
+	struct rte_mbuf **pkts, uint16_t nb);
+uint16_t venet_tx_several(struct vbus_venet *v, uint16_t queue, const struct venet_path *p,
+	struct rte_mbuf **pkts, uint16_t nb);
 /** venet_adopt.c: vbus_class_ops.adopt */
 int venet_adopt(struct vbus_conn *conn);
 /** Bind to a poll ring's block. @return 0, -EINVAL (logged) */
 int venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how);
 /** The path's part for poll rings. */
-void venet_poll_path(const struct vbus_venet *v, struct venet_path *p);
+void venet_poll_path(const struct vbus_venet *v, uint32_t pair, struct venet_path *p);
+/** vbus_class_ops.dropped */
+bool venet_dropped(struct vbus_conn *conn, int func);
 /** POLLQUERY. */
 int venet_poll_query(const struct vbus_venet *v, void *data, uint32_t len, uint32_t *out);
 /** FLUSHRX on a poll ring. */

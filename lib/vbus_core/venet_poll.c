@@ -56,8 +56,8 @@ attach_signal(struct vbus_signal *sig, const struct vbus_shm *shm, void *back)
 int
 venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
 {
-	const uint32_t kind = shm->id == VBUS_VENET_BLOCK_POLL_RX ? VENET_POLL_RX : VENET_POLL_TX;
-	struct vbus_poll_south *q = &v->poll[kind];
+	const uint32_t kind = venet_block_kind(shm->id);
+	struct vbus_poll_south *q = &v->pair[venet_block_pair(shm->id)].poll[kind];
 	struct venet_ring *r = &v->ring[shm->id];
 	void *back;
 	int ret;
@@ -85,15 +85,18 @@ int
 venet_poll_query(const struct vbus_venet *v, void *data, uint32_t len, uint32_t *out)
 {
 	struct venet_poll_query qry;
+	uint32_t pairs;
 
 	if (!venet_polls(v) || len != sizeof(qry))
 		return -EINVAL;
 	memcpy(&qry, data, sizeof(qry));
-	if (qry.queue != 0)
+	pairs = v->cs->poll & VENET_CAP_POLL_PAIRS ? v->nb_pairs : 1;
+	if (qry.queue >= pairs)
 		return -EINVAL;
-	qry.rx_id = VBUS_VENET_BLOCK_POLL_RX;
-	qry.tx_id = VBUS_VENET_BLOCK_POLL_TX;
+	qry.rx_id = VBUS_VENET_BLOCK_POLL(qry.queue, VENET_POLL_RX);
+	qry.tx_id = VBUS_VENET_BLOCK_POLL(qry.queue, VENET_POLL_TX);
 	qry.count_max = VENET_RING_MAX;
+	qry.pairs = pairs;
 	memcpy(data, &qry, sizeof(qry));
 	*out = sizeof(qry);
 	return 0;
@@ -110,23 +113,25 @@ mbuf_init(void)
 }
 
 void
-venet_poll_path(const struct vbus_venet *v, struct venet_path *p)
+venet_poll_path(const struct vbus_venet *v, uint32_t pair, struct venet_path *p)
 {
 	p->poll = true;
-	p->poll_from = v->poll[VENET_POLL_TX];
-	p->poll_to = v->poll[VENET_POLL_RX];
+	p->poll_from = v->pair[pair].poll[VENET_POLL_TX];
+	p->poll_to = v->pair[pair].poll[VENET_POLL_RX];
 	p->rx_burst = venet_poll_rx;
 	p->tx_burst = venet_poll_tx;
 	if (v->cs->poll & VENET_CAP_POLL_PLACED) {
 		p->placed = true;
 		p->rx_burst = venet_far_rx;
-		p->dma = v->dma;
+		/* The engine has one channel, and tx queue 0 has it. */
+		if (pair % v->nb_tx == 0)
+			p->dma = v->dma;
 		p->tx_burst = p->dma.on ? venet_dma_tx : venet_far_tx;
 	}
 	p->mbuf_init = mbuf_init();
 	/* Mbufs whose buffers lie elsewhere have flags of their own: not raw. */
-	if (v->mp != NULL &&
-		(rte_pktmbuf_priv_flags(v->mp) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF) == 0)
+	if (p->mp != NULL &&
+		(rte_pktmbuf_priv_flags(p->mp) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF) == 0)
 		p->poll_max = RTE_MIN(p->mp_room, VENET_POLL_LEN_MAX);
 }
 

@@ -238,39 +238,50 @@ venet_rx_linear(
 uint16_t
 vbus_venet_rx_burst(struct vbus_venet *v, uint16_t queue, struct rte_mbuf **pkts, uint16_t nb)
 {
-	/* V1: acquire, pairs with the release V0 in venet.c. */
-	const struct venet_path *p = atomic_load_explicit(&v->rx.path, memory_order_acquire);
+	const struct venet_path *p;
+	struct venet_rxq *q;
 
-	if (unlikely(p == NULL || p->mp == NULL || queue != 0 || nb == 0))
+	if (unlikely(queue >= v->nb_rx || nb == 0))
 		return 0;
-	return p->rx_burst(&v->rx, p, pkts, RTE_MIN(nb, VENET_BURST));
+	q = &v->pair[queue].rx;
+	/* V1: acquire, pairs with the release V0 in venet_pair.c. */
+	p = atomic_load_explicit(&q->path, memory_order_acquire);
+	if (unlikely(p == NULL || p->mp == NULL))
+		return 0;
+	if (unlikely(p->rx_step != 0))
+		return venet_rx_several(v, queue, p, pkts, nb);
+	return p->rx_burst(q, p, pkts, RTE_MIN(nb, VENET_BURST));
 }
 
 uint32_t
 vbus_venet_rx_count(struct vbus_venet *v, uint16_t queue)
 {
-	const struct venet_path *p = atomic_load_explicit(&v->rx.path, memory_order_acquire);
+	uint32_t n = 0;
+	uint32_t i;
 
-	if (p == NULL || queue != 0)
-		return 0;
-	if (p->poll)
-		return vbus_poll_south_count(&p->poll_from, p->poll_from.r.mask + 1);
-	return vbus_ioq_south_consume_count(&p->from_north.q, p->from_north.q.count);
+	for (i = queue; i < v->nb_pairs; i += v->nb_rx) {
+		const struct venet_path *p = atomic_load_explicit(
+			&v->pair[i].rx.path, memory_order_acquire);
+
+		if (p != NULL)
+			n += p->poll ? vbus_poll_south_count(&p->poll_from, p->poll_from.r.mask + 1)
+				     : vbus_ioq_south_consume_count(
+					       &p->from_north.q, p->from_north.q.count);
+	}
+	return n;
 }
 
-bool
-vbus_venet_rx_intr_enable(struct vbus_venet *v, uint16_t queue)
+static bool
+intr_enable(struct venet_rxq *q)
 {
 	const struct venet_path *p;
 
-	if (queue != 0)
-		return false;
-	atomic_store_explicit(&v->rx.armed, true, memory_order_relaxed);
-	/* armed, then path; venet.c stores path, then looks at armed (venet_look_armed()): one of
+	atomic_store_explicit(&q->armed, true, memory_order_relaxed);
+	/* armed, then path; venet_pair.c stores path, then looks at armed (venet_look_armed()): one of
 	 * the two sees the other, and switches north's signal on.
 	 */
 	atomic_thread_fence(memory_order_seq_cst);
-	p = atomic_load_explicit(&v->rx.path, memory_order_acquire);
+	p = atomic_load_explicit(&q->path, memory_order_acquire);
 	if (p == NULL)
 		return false;
 	/* What came in before the switch is in the ring: it is looked at after enable's fence. */
@@ -280,14 +291,29 @@ vbus_venet_rx_intr_enable(struct vbus_venet *v, uint16_t queue)
 		       : vbus_ioq_south_consume_is_ready(&p->from_north.q, 0);
 }
 
+bool
+vbus_venet_rx_intr_enable(struct vbus_venet *v, uint16_t queue)
+{
+	bool waiting = false;
+	uint32_t i;
+
+	/* Of all pairs that the queue serves, or would if north had them. */
+	for (i = queue; i < v->nb_pairs; i += v->nb_rx)
+		waiting |= intr_enable(&v->pair[i].rx);
+	return waiting;
+}
+
 void
 vbus_venet_rx_intr_disable(struct vbus_venet *v, uint16_t queue)
 {
-	const struct venet_path *p = atomic_load_explicit(&v->rx.path, memory_order_acquire);
+	uint32_t i;
 
-	if (queue != 0)
-		return;
-	atomic_store_explicit(&v->rx.armed, false, memory_order_relaxed);
-	if (p != NULL && p->from_north.shm != NULL)
-		vbus_signal_disable(&p->from_north.sig);
+	for (i = queue; i < v->nb_pairs; i += v->nb_rx) {
+		struct venet_rxq *q = &v->pair[i].rx;
+		const struct venet_path *p = atomic_load_explicit(&q->path, memory_order_acquire);
+
+		atomic_store_explicit(&q->armed, false, memory_order_relaxed);
+		if (p != NULL && p->from_north.shm != NULL)
+			vbus_signal_disable(&p->from_north.sig);
+	}
 }

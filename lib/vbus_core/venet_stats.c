@@ -16,33 +16,38 @@
 #include <rte_telemetry.h>
 
 static void
-copy_counters(uint64_t *dst, const uint64_t *src, size_t n)
+add_counters(uint64_t *dst, const uint64_t *src, size_t n)
 {
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		dst[i] = __atomic_load_n(&src[i], __ATOMIC_RELAXED);
+		dst[i] += __atomic_load_n(&src[i], __ATOMIC_RELAXED);
 }
 
 void
 vbus_venet_stats(const struct vbus_venet *v, uint16_t queue, struct vbus_venet_rx_stats *rx,
 	struct vbus_venet_tx_stats *tx)
 {
-	if (queue != 0) {
-		memset(rx, 0, sizeof(*rx));
-		memset(tx, 0, sizeof(*tx));
-		return;
-	}
-	copy_counters((uint64_t *)rx, (const uint64_t *)&v->rx.stats, sizeof(*rx) / 8);
-	copy_counters((uint64_t *)tx, (const uint64_t *)&v->tx.stats, sizeof(*tx) / 8);
+	uint32_t i;
+
+	memset(rx, 0, sizeof(*rx));
+	memset(tx, 0, sizeof(*tx));
+	for (i = queue; i < v->nb_pairs; i += v->nb_rx)
+		add_counters(
+			(uint64_t *)rx, (const uint64_t *)&v->pair[i].rx.stats, sizeof(*rx) / 8);
+	for (i = queue; i < v->nb_pairs; i += v->nb_tx)
+		add_counters(
+			(uint64_t *)tx, (const uint64_t *)&v->pair[i].tx.stats, sizeof(*tx) / 8);
 }
 
 void
 vbus_venet_info(const struct vbus_venet *v, struct vbus_venet_info *info)
 {
+	const struct vbus_poll_south *poll = v->pair[0].poll;
+
 	memset(info, 0, sizeof(*info));
 	info->link_up = vbus_venet_link(v);
-	info->rx_armed = atomic_load_explicit(&v->rx.armed, memory_order_relaxed);
+	info->rx_armed = atomic_load_explicit(&v->pair[0].rx.armed, memory_order_relaxed);
 	info->nb_events = v->nb_events;
 	info->nb_bad_event_slots = v->nb_events_bad;
 	info->nb_relooks = v->nb_relooks;
@@ -50,6 +55,7 @@ vbus_venet_info(const struct vbus_venet *v, struct vbus_venet_info *info)
 	if (v->cs == NULL)
 		return;
 	info->opened = true;
+	info->nb_pairs = v->nb_up;
 	info->sg_bits = v->cs->sg;
 	info->l4ro_bits = v->cs->l4ro;
 	info->eventq_bits = v->cs->evq;
@@ -62,10 +68,10 @@ vbus_venet_info(const struct vbus_venet *v, struct vbus_venet_info *info)
 	info->linkstate = (v->cs->evq & VENET_CAP_EVQ_LINKSTATE) != 0;
 	info->rx_ring_size = v->ring[VENET_QUEUE_RX].q.count;
 	info->tx_ring_size = v->ring[VENET_QUEUE_TX].q.count;
-	if (info->poll && v->poll[VENET_POLL_RX].cur != NULL)
-		info->rx_ring_size = v->poll[VENET_POLL_RX].r.mask + 1;
-	if (info->poll && v->poll[VENET_POLL_TX].cur != NULL)
-		info->tx_ring_size = v->poll[VENET_POLL_TX].r.mask + 1;
+	if (info->poll && poll[VENET_POLL_RX].cur != NULL)
+		info->rx_ring_size = poll[VENET_POLL_RX].r.mask + 1;
+	if (info->poll && poll[VENET_POLL_TX].cur != NULL)
+		info->tx_ring_size = poll[VENET_POLL_TX].r.mask + 1;
 	info->page_ring_size = v->ring[VBUS_VENET_BLOCK_PAGES].q.count;
 	info->event_ring_size = v->ring[VBUS_VENET_BLOCK_EVENTQ].q.count;
 }
@@ -98,6 +104,7 @@ tel_state(struct rte_tel_data *d, const struct vbus_venet *v)
 	vbus_tel_dict_uint(d, "capabilities_eventq", info.eventq_bits);
 	vbus_tel_dict_uint(d, "capabilities_l4ro", info.l4ro_bits);
 	rte_tel_data_add_dict_string(d, "rings", info.poll ? "poll" : "v2");
+	vbus_tel_dict_uint(d, "queue_pairs", info.nb_pairs);
 	vbus_tel_dict_uint(d, "north_receive_ring_entries", info.rx_ring_size);
 	vbus_tel_dict_uint(d, "north_transmit_ring_entries", info.tx_ring_size);
 	vbus_tel_dict_uint(d, "page_ring_entries", info.page_ring_size);

@@ -445,22 +445,37 @@ venet_tx_poll_any(
 uint16_t
 vbus_venet_tx_burst(struct vbus_venet *v, uint16_t queue, struct rte_mbuf **pkts, uint16_t nb)
 {
-	/* V1: acquire, pairs with the release V0 in venet.c. */
-	const struct venet_path *p = atomic_load_explicit(&v->tx.path, memory_order_acquire);
+	const struct venet_path *p;
+	struct venet_txq *q;
 
-	if (unlikely(p == NULL || queue != 0 || nb == 0))
+	if (unlikely(queue >= v->nb_tx))
 		return 0;
-	return p->tx_burst(&v->tx, p, pkts, RTE_MIN(nb, VENET_BURST));
+	q = &v->pair[queue].tx;
+	/* V1: acquire, pairs with the release V0 in venet_pair.c. */
+	p = atomic_load_explicit(&q->path, memory_order_acquire);
+	if (unlikely(p == NULL || nb == 0))
+		return 0;
+	if (unlikely(!p->tx_plain))
+		return venet_tx_several(v, queue, p, pkts, RTE_MIN(nb, VENET_BURST));
+	return p->tx_burst(q, p, pkts, RTE_MIN(nb, VENET_BURST));
 }
 
 uint32_t
 vbus_venet_tx_free(struct vbus_venet *v, uint16_t queue)
 {
-	const struct venet_path *p = atomic_load_explicit(&v->tx.path, memory_order_acquire);
+	uint32_t n = 0;
+	uint32_t i;
 
-	if (p == NULL || queue != 0)
-		return 0;
-	if (p->poll)
-		return vbus_poll_south_count(&p->poll_to, p->poll_to.r.mask + 1);
-	return vbus_ioq_south_produce_count(&p->to_north.q, p->to_north.q.count);
+	for (i = queue; i < v->nb_pairs; i += v->nb_tx) {
+		const struct venet_path *p = atomic_load_explicit(
+			&v->pair[i].tx.path, memory_order_acquire);
+
+		if (p != NULL && p->tx_shared && i >= p->nb_pairs)
+			p = &v->pair[p->tx_pair].path;
+		if (p != NULL)
+			n += p->poll ? vbus_poll_south_count(&p->poll_to, p->poll_to.r.mask + 1)
+				     : vbus_ioq_south_produce_count(
+					       &p->to_north.q, p->to_north.q.count);
+	}
+	return n;
 }

@@ -33,6 +33,7 @@
 #define FRAME_MAX 65553u
 #define BURST	  64u
 #define POOL	  511u
+#define PAIRS	  3u
 
 static struct vbus_venet *venet;
 static struct rte_mempool *pool;
@@ -41,7 +42,8 @@ static struct rte_mempool *pool;
 static struct {
 	uint32_t count, sg, evq, l4ro, poll;
 	struct link_ring *rx, *tx, *ev, *pages;
-	struct vbus_poll_north poll_rx, poll_tx;
+	struct vbus_poll_north poll_rx[PAIRS], poll_tx[PAIRS];
+	uint32_t pairs; /* formatted */
 	bool poll_there;
 	uint32_t tx_pool, ev_pool, rx_pool; /* offsets */
 } north;
@@ -59,8 +61,15 @@ nothing(void *arg)
 	(void)arg;
 }
 
+static void
+on_wake(void *arg, uint16_t queue)
+{
+	(void)arg;
+	(void)queue;
+}
+
 static const struct vbus_venet_user user = {
-	.link = on_link, .quiesce = nothing, .rx_wake = nothing};
+	.link = on_link, .quiesce = nothing, .rx_wake = on_wake};
 
 /* ---- north comes up ---------------------------------------------------------------------------- */
 
@@ -131,28 +140,54 @@ share_ioqs(struct fuzz_in *in)
 		post_rx(i, room);
 }
 
-static void
-share_poll(struct fuzz_in *in)
+/* A ring, in one area or in two. */
+static bool
+share_ring(uint32_t pair, uint32_t kind, struct vbus_poll_north *q, uint32_t count)
 {
-	uint32_t count = 16u << in_8(in) % 2, i;
-	uint32_t rx = link_alloc((uint32_t)VENET_POLL_RX_SIZE(count));
-	uint32_t tx = link_alloc((uint32_t)VENET_POLL_TX_SIZE(count));
+	const bool placed = (north.poll & VENET_CAP_POLL_PLACED) != 0;
+	uint32_t len = (uint32_t)(placed ? vbus_poll_placed_size(count)
+					 : vbus_poll_size(kind, count));
+	uint32_t off = link_alloc(len), back;
+	int ret;
 
-	north.poll_there = vbus_poll_north_format(
-				   &north.poll_rx, lk.mem + rx, VENET_POLL_RX, count, count) == 0 &&
-			   vbus_poll_north_format(
-				   &north.poll_tx, lk.mem + tx, VENET_POLL_TX, count, count) == 0;
-	if (!north.poll_there)
+	if (placed) {
+		back = link_alloc((uint32_t)vbus_poll_back_size(kind, count));
+		ret = vbus_poll_north_format_placed(
+			q, lk.mem + off, lk.mem + back, link_addr(back), kind, count, count);
+	} else {
+		ret = vbus_poll_north_format(q, lk.mem + off, kind, count, count);
+	}
+	if (ret == 0)
+		(void)link_shm(
+			VBUS_VENET_BLOCK_POLL(pair, kind), off, len, VENET_POLL_SIGNAL_OFFSET);
+	return ret == 0;
+}
+
+static void
+share_pair(uint32_t pair, uint32_t count)
+{
+	uint32_t i;
+
+	if (!share_ring(pair, VENET_POLL_RX, &north.poll_rx[pair], count) ||
+		!share_ring(pair, VENET_POLL_TX, &north.poll_tx[pair], count))
 		return;
-	(void)link_shm(VBUS_VENET_BLOCK_POLL_RX, rx, (uint32_t)VENET_POLL_RX_SIZE(count),
-		VENET_POLL_SIGNAL_OFFSET);
-	(void)link_shm(VBUS_VENET_BLOCK_POLL_TX, tx, (uint32_t)VENET_POLL_TX_SIZE(count),
-		VENET_POLL_SIGNAL_OFFSET);
+	north.pairs = pair + 1;
 	for (i = 0; i < count; i++) {
 		uint64_t d = vbus_poll_desc(link_addr(BUFFERS + i * FRAME), 1500, 0);
 
-		vbus_poll_north_post(&north.poll_rx, &d, 1);
+		vbus_poll_north_post(&north.poll_rx[pair], &d, 1);
 	}
+}
+
+static void
+share_poll(struct fuzz_in *in)
+{
+	uint8_t how = in_8(in);
+	uint32_t want = north.poll & VENET_CAP_POLL_PAIRS ? 1 + (how >> 4) % PAIRS : 1, i;
+
+	for (i = 0; i < want && north.pairs == i; i++)
+		share_pair(i, 16u << how % 2);
+	north.poll_there = north.pairs != 0;
 }
 
 static void
@@ -170,7 +205,9 @@ setup(struct fuzz_in *in)
 	if ((how & 8) != 0)
 		north.l4ro = negcap(VENET_CAP_GROUP_L4RO, how & 2 ? 0x1f : in_8(in));
 	if ((how & 0x30) == 0x30)
-		north.poll = negcap(VENET_CAP_GROUP_POLL, VENET_CAP_POLL_RING);
+		north.poll = negcap(VENET_CAP_GROUP_POLL,
+			VENET_CAP_POLL_RING | (how & 2 ? VENET_CAP_POLL_PAIRS : 0) |
+				(how & 0x40 ? VENET_CAP_POLL_PLACED : 0));
 	share_ioqs(in);
 	if (north.poll != 0)
 		share_poll(in);
@@ -249,11 +286,12 @@ requests(struct fuzz_in *in, struct venet_sg *sg, uint32_t hdr)
 static void
 send_poll(struct fuzz_in *in, uint32_t slot, uint32_t len, const struct venet_sg *sg)
 {
+	struct vbus_poll_north *q = &north.poll_tx[slot % north.pairs];
 	uint64_t d[4];
 	uint32_t n = 0, how = in_8(in);
 
-	north.poll_tx.head += vbus_poll_north_done(&north.poll_tx);
-	if (vbus_poll_north_room(&north.poll_tx) < 4)
+	q->head += vbus_poll_north_done(q);
+	if (vbus_poll_north_room(q) < 4)
 		return;
 	if (sg->flags != 0)
 		d[n++] = vbus_poll_desc(sg->csum.start | (uint64_t)sg->gso.size << 16 |
@@ -268,7 +306,7 @@ send_poll(struct fuzz_in *in, uint32_t slot, uint32_t len, const struct venet_sg
 	else
 		d[n++] = vbus_poll_desc(link_addr(FRAMES + slot * FRAME), len,
 			(how & 0xf0) == 0xe0 ? VENET_POLL_MORE : 0);
-	vbus_poll_north_post(&north.poll_tx, d, n);
+	vbus_poll_north_post(q, d, n);
 }
 
 static uint32_t
@@ -429,11 +467,13 @@ north_takes(struct fuzz_in *in)
 	uint32_t n = in_8(in) % SLOTS;
 
 	if (north.poll_there) {
-		while (n-- != 0 && vbus_poll_north_is_ready(&north.poll_rx, 0)) {
+		struct vbus_poll_north *q = &north.poll_rx[n % north.pairs];
+
+		while (n-- != 0 && vbus_poll_north_is_ready(q, 0)) {
 			uint64_t d = vbus_poll_desc(link_addr(BUFFERS), 1 + n * 64, 0);
 
-			north.poll_rx.head++;
-			vbus_poll_north_post(&north.poll_rx, &d, 1);
+			q->head++;
+			vbus_poll_north_post(q, &d, 1);
 		}
 		return;
 	}
@@ -469,8 +509,8 @@ control(struct fuzz_in *in)
 	case 7: {
 		struct vbus_venet_info info;
 
-		FUZZ_CHECK(vbus_venet_rx_count(venet, 0) <= VENET_POLL_COUNT_MAX);
-		FUZZ_CHECK(vbus_venet_tx_free(venet, 0) <= VENET_POLL_COUNT_MAX);
+		FUZZ_CHECK(vbus_venet_rx_count(venet, 0) <= PAIRS * VENET_POLL_COUNT_MAX);
+		FUZZ_CHECK(vbus_venet_tx_free(venet, 0) <= PAIRS * VENET_POLL_COUNT_MAX);
 		vbus_venet_info(venet, &info);
 		break;
 	}
@@ -511,7 +551,9 @@ step(struct fuzz_in *in)
 		break;
 	case 15: /* a descriptor of the poll ring, anyhow */
 		if (north.poll_there) {
-			struct vbus_poll_north *q = op & 0x10 ? &north.poll_rx : &north.poll_tx;
+			struct vbus_poll_north *q = op & 0x10 ? north.poll_rx : north.poll_tx;
+
+			q += (op >> 5) % north.pairs;
 
 			q->r.desc[in_8(in) & q->r.mask] = in_word(in, 8);
 		}
@@ -542,6 +584,7 @@ eal(void)
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+	const struct vbus_venet_args args = {.nb_queues = PAIRS};
 	struct vbus_device *dev;
 
 	(void)argc;
@@ -550,7 +593,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 		fprintf(stderr, "EAL does not start here\n");
 		exit(77);
 	}
-	dev = vbus_device_create("eth0", "venet", NULL);
+	dev = vbus_device_create("eth0", "venet", &args);
 	venet = vbus_venet_of(dev);
 	if (venet == NULL || vbus_venet_bind(venet, &user, pool) != 0)
 		return 1;

@@ -55,7 +55,7 @@ SOUTH = [
     (f'iface={PATH},queues=0', 'queues', 'number'),
     (f'iface={PATH},queues=-1', 'queues', 'number'),
     (f'iface={PATH},queues=two', 'queues', 'number'),
-    (f'iface={PATH},queues=2', 'queues', 'one pair'),
+    (f'iface={PATH},queues=17', 'queues', 'at most 16'),
     (f'iface={PATH},speed=fast', 'speed', 'speed of a link'),
     (f'iface={PATH},speed=12345', 'speed', 'speed of a link'),
     (f'iface={PATH},name=', 'name', 'no value'),

@@ -77,6 +77,7 @@ typedef uint64_t __attribute__((may_alias)) north_rearm_t;
 #define NORTH_BOUNCE_SG_LEN 4096u /**< 17 of them hold the largest frame */
 #define NORTH_FAR_SG_LEN    1728u /**< the same with 38; the arenas of a window are small */
 #define NORTH_POOLS	    64u
+#define NORTH_QUEUES_MAX    16u /**< pairs; version 2 rings have one */
 
 /** Which burst runs on a queue; 0: none. */
 enum north_rx_path {
@@ -240,9 +241,11 @@ struct north_txq {
 
 /** Where things lie in the port's zone, bytes. */
 struct north_layout {
-	size_t rx_poll, tx_poll;
-	size_t rx_ring, tx_ring, ev_ring, ev_pool, rx_pool, page_ring, rx_copy, tx_pool, bounce;
-	size_t rx_back, tx_back; /**< FAR: rx_poll, tx_poll and bounce then lie in the far zone */
+	size_t rx_poll[NORTH_QUEUES_MAX], tx_poll[NORTH_QUEUES_MAX], bounce[NORTH_QUEUES_MAX];
+	/* FAR: those three lie in the far zone, and these near us */
+	size_t rx_back[NORTH_QUEUES_MAX], tx_back[NORTH_QUEUES_MAX];
+	size_t rx_copy[NORTH_QUEUES_MAX]; /**< COPY too: the first */
+	size_t rx_ring, tx_ring, ev_ring, ev_pool, rx_pool, page_ring, tx_pool;
 	size_t total, far_total;
 };
 
@@ -250,7 +253,7 @@ struct north_layout {
 struct north_session {
 	uint32_t sg, evq, l4ro; /**< granted bits of the groups */
 	uint32_t ev_size, ev_pool_id, ev_ring_id, l4ro_pool_id, l4ro_ring_id, pmtd_id;
-	uint32_t poll_rx_id, poll_tx_id;
+	uint32_t poll_rx_id[NORTH_QUEUES_MAX], poll_tx_id[NORTH_QUEUES_MAX];
 	enum north_rx_path rx;
 	enum north_tx_path tx;
 };
@@ -264,6 +267,7 @@ struct north_port {
 	bool carrier;		     /**< LINKSTATE said up */
 	bool removed;		     /**< DEVDROP came */
 	bool want_poll;		     /**< devarg `ring` */
+	bool told_pairs;	     /**< that they cannot be had, since the last start */
 	uint32_t caps_sg, caps_l4ro; /**< what south offered at probe */
 	uint64_t rx_offloads, tx_offloads;
 	struct rte_ether_addr mac;
@@ -271,8 +275,10 @@ struct north_port {
 	struct north_layout lay;
 	uint8_t *zone, *far; /**< near us; near the peer, on a link where that is far */
 	size_t zone_len, far_len;
-	struct north_rxq *rxq;
-	struct north_txq *txq;
+	struct north_rxq *rxq[NORTH_QUEUES_MAX];
+	struct north_txq *txq[NORTH_QUEUES_MAX];
+	uint16_t max_pairs; /**< what south offered at probe */
+	uint16_t nb_pairs; /**< of the session: queues of either kind, of which there are as many */
 	struct vbus_ioq_north evq;
 	struct vbus_signal ev_sig;
 	uint64_t *ev_cookies;
@@ -287,7 +293,8 @@ enum north_block {
 	NORTH_SHM_RX_POOL,
 	NORTH_SHM_PAGE_RING,
 	NORTH_SHM_TX_POOL,
-	NORTH_NB_SHM,
+	NORTH_SHM_POLL, /**< of pair 1 on: receive, transmit */
+	NORTH_NB_SHM = NORTH_SHM_POLL + 2 * (NORTH_QUEUES_MAX - 1),
 };
 
 /** process_private: what only this process can use. Freed by the worker, behind its last job. */
@@ -301,7 +308,7 @@ struct north_local {
 	struct vbus_ctl_job event_job, retry_job, free_job;
 	struct vbus_ctl_timer retry_timer;
 	struct rte_intr_handle *intr;
-	int intr_fd;
+	int intr_fd[NORTH_QUEUES_MAX];
 	uint32_t retry_ms;
 	TAILQ_ENTRY(north_local) next;
 };
@@ -310,6 +317,18 @@ static inline struct north_port *
 north_port_of(const struct rte_eth_dev *dev)
 {
 	return dev->data->dev_private;
+}
+
+/** The blocks of a pair's rings. */
+static inline enum north_block
+north_shm_rx(uint32_t pair)
+{
+	return pair == 0 ? NORTH_SHM_RX : NORTH_SHM_POLL + 2 * (pair - 1);
+}
+static inline enum north_block
+north_shm_tx(uint32_t pair)
+{
+	return pair == 0 ? NORTH_SHM_TX : NORTH_SHM_POLL + 2 * (pair - 1) + 1;
 }
 
 static inline struct north_local *
@@ -333,8 +352,10 @@ int north_ctrl_up(struct north_local *l);
 void north_ctrl_down(struct north_local *l, bool peer_there);
 /** Publish the bursts that the state allows: after a change of session, carrier or queue state. */
 void north_ctrl_publish(struct north_local *l);
-/** Does a whole frame fit one of the application's buffers? */
+/** Does a whole frame fit one of the application's buffers, in every queue? */
 bool north_fits_mbuf(const struct north_port *p);
+/** Every queue is set up that the port has by its configuration. */
+bool north_queues_there(const struct north_port *p);
 /** Try again in a while, when the port is started and the peer is there. */
 void north_ctrl_retry(struct north_local *l);
 /** Begin a session when a started port has none. @return the application has to be told of its link. */
@@ -443,8 +464,8 @@ uint32_t north_l4ro_refill(struct north_rxq *q);
 void north_l4ro_refill_pages(struct north_rxq *q);
 uint32_t north_far_refill(struct north_rxq *q);
 /** Format the placed rings and bind to them. @param back_addr  north address of south's area */
-int north_far_build_rx(struct north_port *p, struct north_rxq *q, uint64_t back_addr);
-int north_far_build_tx(struct north_port *p, struct north_txq *q, uint64_t back_addr);
+int north_far_build_rx(struct north_port *p, uint32_t pair, uint64_t back_addr);
+int north_far_build_tx(struct north_port *p, uint32_t pair, uint64_t back_addr);
 /** @p least  missing buffers that are worth a refill, 1 or more */
 uint32_t north_poll_refill(struct north_rxq *q, uint32_t least);
 /** Flags of a received frame, or the work they ask for. False: drop, counted. */

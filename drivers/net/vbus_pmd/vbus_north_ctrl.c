@@ -53,8 +53,32 @@ wanted_sg(const struct north_port *p)
 bool
 north_fits_mbuf(const struct north_port *p)
 {
-	return (uint32_t)rte_pktmbuf_data_room_size(p->rxq->pool) >=
-	       RTE_PKTMBUF_HEADROOM + (uint32_t)p->mtu + VBUS_PMD_OVERHEAD;
+	for (uint32_t i = 0; i < p->nb_pairs; i++)
+		if ((uint32_t)rte_pktmbuf_data_room_size(p->rxq[i]->pool) <
+			RTE_PKTMBUF_HEADROOM + (uint32_t)p->mtu + VBUS_PMD_OVERHEAD)
+			return false;
+	return true;
+}
+
+bool
+north_queues_there(const struct north_port *p)
+{
+	for (uint32_t i = 0; i < p->nb_pairs; i++)
+		if (p->rxq[i] == NULL || p->txq[i] == NULL)
+			return false;
+	return p->nb_pairs > 0;
+}
+
+/* The first pool that the peer cannot see, NULL: it sees all. */
+static const struct rte_mempool *
+hidden_pool(const struct north_local *l)
+{
+	const struct north_port *p = l->port;
+
+	for (uint32_t i = 0; i < p->nb_pairs; i++)
+		if (!north_pool_visible(l->vdev, p->rxq[i]->pool))
+			return p->rxq[i]->pool;
+	return NULL;
 }
 
 static uint32_t
@@ -106,13 +130,14 @@ query_l4ro(struct north_local *l, struct north_session *s)
 static int
 choose_paths(struct north_local *l, struct north_session *s)
 {
+	const struct rte_mempool *hidden = hidden_pool(l);
 	struct north_port *p = l->port;
 
 	s->tx = s->sg & VENET_CAP_SG ? NORTH_TX_SG : NORTH_TX_LINEAR;
-	if (!north_pool_visible(l->vdev, p->rxq->pool)) {
+	if (hidden != NULL) {
 		NORTH_LOG(NOTICE, l,
 			"receive: pool %s is not visible to the peer, frames are copied",
-			p->rxq->pool->name);
+			hidden->name);
 		s->rx = NORTH_RX_COPY;
 	} else if (s->l4ro & VENET_CAP_SG) {
 		s->rx = NORTH_RX_L4RO;
@@ -128,6 +153,25 @@ choose_paths(struct north_local *l, struct north_session *s)
 	return 0;
 }
 
+/* Block ids of a pair. */
+static int
+query_pair(struct north_local *l, struct north_session *s, uint32_t pair)
+{
+	const struct north_port *p = l->port;
+	struct venet_poll_query q = {.queue = pair};
+	int ret;
+
+	ret = rte_vbus_call(l->vdev, VENET_FUNC_POLLQUERY, &q, sizeof(q));
+	if (ret < 0)
+		return ret;
+	if (q.count_max < vbus_poll_count(p->rxq[pair]->nb_desc) ||
+		q.count_max < vbus_poll_count(p->txq[pair]->nb_desc))
+		return -ENOSPC;
+	s->poll_rx_id[pair] = q.rx_id;
+	s->poll_tx_id[pair] = q.tx_id;
+	return 0;
+}
+
 /* The ring for pollers in place of both ioqs, where the buffers are mbufs. A south that does not know
  * it grants nothing; any mistake on the way leaves the ioqs. Only a peer that is gone is an error.
  */
@@ -135,26 +179,22 @@ static int
 negotiate_poll(struct north_local *l, struct north_session *s)
 {
 	const struct north_port *p = l->port;
-	struct venet_poll_query q = {0};
-	uint32_t want = VENET_CAP_POLL_RING, bits = 0;
-	int ret;
+	uint32_t want = VENET_CAP_POLL_RING | (p->nb_pairs > 1 ? VENET_CAP_POLL_PAIRS : 0);
+	uint32_t bits = 0;
+	int ret = 0;
 
 	/* Across a link, buffers are slots near their readers, and one slot holds a frame. */
 	if (rte_vbus_has_far(l->vdev) && p->mtu <= VENET_POLL_LEN_MAX - VBUS_PMD_OVERHEAD)
 		want |= VENET_CAP_POLL_PLACED;
-	if (!p->want_poll || (s->rx == NORTH_RX_COPY && want == VENET_CAP_POLL_RING))
+	if (!p->want_poll || (s->rx == NORTH_RX_COPY && (want & VENET_CAP_POLL_PLACED) == 0))
 		return 0;
 	ret = negcap(l, VENET_CAP_GROUP_POLL, want, &bits);
-	if (ret == 0 && bits != 0 && bits != want)
-		ret = negcap(l, VENET_CAP_GROUP_POLL, 0, &bits);
 	if (ret < 0 || bits == 0)
 		return ret == -EINVAL ? 0 : ret;
-	ret = rte_vbus_call(l->vdev, VENET_FUNC_POLLQUERY, &q, sizeof(q));
-	if (ret < 0 || q.count_max < vbus_poll_count(p->rxq->nb_desc) ||
-		q.count_max < vbus_poll_count(p->txq->nb_desc))
+	for (uint32_t i = 0; i < p->nb_pairs && bits == want && ret == 0; i++)
+		ret = query_pair(l, s, i);
+	if (ret < 0 || bits != want)
 		return negcap(l, VENET_CAP_GROUP_POLL, 0, &bits);
-	s->poll_rx_id = q.rx_id;
-	s->poll_tx_id = q.tx_id;
 	s->rx = bits & VENET_CAP_POLL_PLACED ? NORTH_RX_FAR : NORTH_RX_POLL;
 	s->tx = bits & VENET_CAP_POLL_PLACED ? NORTH_TX_FAR : NORTH_TX_POLL;
 	return 0;
@@ -165,7 +205,7 @@ negotiate(struct north_local *l)
 {
 	struct north_port *p = l->port;
 	struct north_session s = {0};
-	bool copied = !north_pool_visible(l->vdev, p->rxq->pool);
+	bool copied = hidden_pool(l) != NULL;
 	int ret;
 
 	/* A group of which nothing is wanted is asked for as well: it switches SG off (7.12). */
@@ -180,6 +220,13 @@ negotiate(struct north_local *l)
 		ret = choose_paths(l, &s);
 	if (ret == 0)
 		ret = negotiate_poll(l, &s);
+	if (ret == 0 && p->nb_pairs > 1 && s.rx < NORTH_RX_POLL) {
+		if (!p->told_pairs) /* it is tried again and again */
+			NORTH_LOG(ERR, l, "%u queues: the peer has no rings for as many pairs now",
+				p->nb_pairs);
+		p->told_pairs = true;
+		ret = -ENOTSUP;
+	}
 	if (ret == 0 && s.rx == NORTH_RX_L4RO)
 		ret = query_l4ro(l, &s);
 	if (ret == 0 && s.tx < NORTH_TX_POLL && (s.sg & VENET_CAP_PMTD)) {
@@ -241,15 +288,19 @@ static int
 share_poll(struct north_local *l)
 {
 	const struct north_port *p = l->port;
-	int ret;
+	int ret = 0;
 
 	/* The signal lies where an ioq has it. */
 	_Static_assert(VENET_POLL_SIGNAL_OFFSET == IOQ_RING_SIGNAL_OFFSET, "share_one()");
-	ret = share_one(l, NORTH_SHM_RX, p->s.poll_rx_id, p->lay.rx_poll,
-		vbus_poll_size(VENET_POLL_RX, p->rxq->poll.r.mask + 1), north_intr_notify);
-	if (ret == 0)
-		ret = share_one(l, NORTH_SHM_TX, p->s.poll_tx_id, p->lay.tx_poll,
-			vbus_poll_size(VENET_POLL_TX, p->txq->poll.r.mask + 1), notify_nothing);
+	for (uint32_t i = 0; i < p->nb_pairs && ret == 0; i++) {
+		ret = share_one(l, north_shm_rx(i), p->s.poll_rx_id[i], p->lay.rx_poll[i],
+			vbus_poll_size(VENET_POLL_RX, p->rxq[i]->poll.r.mask + 1),
+			north_intr_notify);
+		if (ret == 0)
+			ret = share_one(l, north_shm_tx(i), p->s.poll_tx_id[i], p->lay.tx_poll[i],
+				vbus_poll_size(VENET_POLL_TX, p->txq[i]->poll.r.mask + 1),
+				notify_nothing);
+	}
 	return ret;
 }
 
@@ -258,13 +309,16 @@ static int
 share_far(struct north_local *l)
 {
 	const struct north_port *p = l->port;
-	int ret;
+	int ret = 0;
 
-	ret = share_at(l, NORTH_SHM_RX, p->s.poll_rx_id, p->far + p->lay.rx_poll,
-		vbus_poll_placed_size(p->rxq->poll.r.mask + 1), north_intr_notify);
-	if (ret == 0)
-		ret = share_at(l, NORTH_SHM_TX, p->s.poll_tx_id, p->far + p->lay.tx_poll,
-			vbus_poll_placed_size(p->txq->poll.r.mask + 1), notify_nothing);
+	for (uint32_t i = 0; i < p->nb_pairs && ret == 0; i++) {
+		ret = share_at(l, north_shm_rx(i), p->s.poll_rx_id[i], p->far + p->lay.rx_poll[i],
+			vbus_poll_placed_size(p->rxq[i]->poll.r.mask + 1), north_intr_notify);
+		if (ret == 0)
+			ret = share_at(l, north_shm_tx(i), p->s.poll_tx_id[i],
+				p->far + p->lay.tx_poll[i],
+				vbus_poll_placed_size(p->txq[i]->poll.r.mask + 1), notify_nothing);
+	}
 	return ret;
 }
 
@@ -273,7 +327,7 @@ share(struct north_local *l)
 {
 	const struct north_port *p = l->port;
 	const struct north_layout *lay = &p->lay;
-	const uint32_t nb_rx = p->rxq->nb_desc, nb_tx = p->txq->nb_desc;
+	const uint32_t nb_rx = p->rxq[0]->nb_desc, nb_tx = p->txq[0]->nb_desc;
 	int ret = 0;
 
 	if (p->s.evq & VENET_CAP_EVQ_LINKSTATE) {
@@ -285,10 +339,10 @@ share(struct north_local *l)
 	}
 	if (ret == 0 && p->s.rx == NORTH_RX_L4RO) {
 		ret = share_pool(l, NORTH_SHM_RX_POOL, p->s.l4ro_pool_id, lay->rx_pool,
-			(size_t)p->rxq->sg_slot * nb_rx);
+			(size_t)p->rxq[0]->sg_slot * nb_rx);
 		if (ret == 0)
 			ret = share_one(l, NORTH_SHM_PAGE_RING, p->s.l4ro_ring_id, lay->page_ring,
-				vbus_ioq_size(p->rxq->nb_pages), notify_nothing);
+				vbus_ioq_size(p->rxq[0]->nb_pages), notify_nothing);
 	}
 	if (ret == 0 && p->s.rx == NORTH_RX_POLL)
 		return share_poll(l);
@@ -313,30 +367,48 @@ north_ctrl_publish(struct north_local *l)
 {
 	struct north_port *p = l->port;
 	const struct rte_eth_dev_data *data = l->eth->data;
-	uint32_t rx = NORTH_RX_OFF, tx = NORTH_TX_OFF;
 
-	if (p->linked && data->rx_queue_state[0] == RTE_ETH_QUEUE_STATE_STARTED)
-		rx = p->s.rx;
-	/* Without carrier nobody takes frames: the application keeps them. */
-	if (p->linked && p->carrier && data->tx_queue_state[0] == RTE_ETH_QUEUE_STATE_STARTED)
-		tx = p->s.tx;
-	/* Release: the rings are ready. Partners: the acquires in north_rx_burst(), north_tx_burst(). */
-	atomic_store_explicit(&p->rxq->path, rx, memory_order_release);
-	atomic_store_explicit(&p->txq->path, tx, memory_order_release);
+	for (uint32_t i = 0; i < p->nb_pairs; i++) {
+		uint32_t rx = NORTH_RX_OFF, tx = NORTH_TX_OFF;
+
+		if (p->linked && data->rx_queue_state[i] == RTE_ETH_QUEUE_STATE_STARTED)
+			rx = p->s.rx;
+		/* Without carrier nobody takes frames: the application keeps them. */
+		if (p->linked && p->carrier &&
+			data->tx_queue_state[i] == RTE_ETH_QUEUE_STATE_STARTED)
+			tx = p->s.tx;
+		/* Release: the rings are ready. Partners: the acquires in north_rx_burst(), _tx_burst(). */
+		atomic_store_explicit(&p->rxq[i]->path, rx, memory_order_release);
+		atomic_store_explicit(&p->txq[i]->path, tx, memory_order_release);
+	}
 }
 
 /* No burst runs after it. */
 static void
 unpublish(struct north_port *p)
 {
-	atomic_store_explicit(&p->rxq->path, NORTH_RX_OFF, memory_order_release);
-	atomic_store_explicit(&p->txq->path, NORTH_TX_OFF, memory_order_release);
+	for (uint32_t i = 0; i < p->nb_pairs; i++) {
+		atomic_store_explicit(&p->rxq[i]->path, NORTH_RX_OFF, memory_order_release);
+		atomic_store_explicit(&p->txq[i]->path, NORTH_TX_OFF, memory_order_release);
+	}
 	vbus_mark_fence();
-	vbus_mark_wait_nofence(&p->rxq->mark);
-	vbus_mark_wait_nofence(&p->txq->mark);
-	/* Acquire: partner is side_leave(); it takes a few stores, never a wait. */
-	while (atomic_load_explicit(&p->rxq->side, memory_order_acquire) != 0)
-		sched_yield();
+	for (uint32_t i = 0; i < p->nb_pairs; i++) {
+		vbus_mark_wait_nofence(&p->rxq[i]->mark);
+		vbus_mark_wait_nofence(&p->txq[i]->mark);
+		/* Acquire: partner is side_leave(); it takes a few stores, never a wait. */
+		while (atomic_load_explicit(&p->rxq[i]->side, memory_order_acquire) != 0)
+			sched_yield();
+	}
+}
+
+/* Mbufs and slots back from every ring. */
+static void
+drain(struct north_port *p)
+{
+	for (uint32_t i = 0; i < p->nb_pairs; i++) {
+		north_rx_drain(p->rxq[i]);
+		north_tx_drain(p->txq[i]);
+	}
 }
 
 /* ---- up, down ------------------------------------------------------------------------------------ */
@@ -364,15 +436,15 @@ north_ctrl_up(struct north_local *l)
 	if (ret < 0) {
 		vbus_pmd_trace_session_up(p->port_id, ret, NORTH_RX_OFF, NORTH_TX_OFF);
 		rte_vbus_close(l->vdev);
-		north_rx_drain(p->rxq);
-		north_tx_drain(p->txq);
+		drain(p);
 		return ret;
 	}
 	p->linked = true;
 	/* A south without LINKSTATE has a carrier as long as it is there. */
 	p->carrier = (p->s.evq & VENET_CAP_EVQ_LINKSTATE) == 0;
 	north_ctrl_publish(l);
-	north_intr_resume(p->rxq);
+	for (uint32_t i = 0; i < p->nb_pairs; i++)
+		north_intr_resume(p->rxq[i]);
 	/* The first event is mostly there already: the carrier is known when the port has started. */
 	if (north_event_poll(l)) {
 		vbus_ctl_lock();
@@ -403,8 +475,26 @@ north_ctrl_down(struct north_local *l, bool peer_there)
 	}
 	p->linked = false;
 	p->carrier = false;
-	north_rx_drain(p->rxq);
-	north_tx_drain(p->txq);
+	drain(p);
+}
+
+/* How many pairs are there? An older south grants nothing, or does not know the question. */
+static int
+probe_pairs(struct north_local *l)
+{
+	const uint32_t want = VENET_CAP_POLL_RING | VENET_CAP_POLL_PAIRS;
+	struct venet_poll_query q = {0};
+	uint32_t bits = 0;
+	int ret;
+
+	ret = negcap(l, VENET_CAP_GROUP_POLL, want, &bits);
+	if (ret < 0 || bits != want)
+		return ret == -EINVAL ? 0 : ret;
+	ret = rte_vbus_call(l->vdev, VENET_FUNC_POLLQUERY, &q, sizeof(q));
+	if (ret < 0)
+		return ret == -EINVAL ? 0 : ret;
+	l->port->max_pairs = (uint16_t)RTE_MIN(RTE_MAX(q.pairs, 1u), NORTH_QUEUES_MAX);
+	return 0;
 }
 
 int
@@ -425,6 +515,9 @@ north_ctrl_probe(struct north_local *l)
 	}
 	if (ret >= 0)
 		ret = negcap(l, VENET_CAP_GROUP_L4RO, all, &p->caps_l4ro);
+	p->max_pairs = 1;
+	if (ret >= 0 && p->want_poll)
+		ret = probe_pairs(l);
 	rte_vbus_close(l->vdev);
 	if (ret >= 0 && !rte_is_valid_assigned_ether_addr(&p->mac)) {
 		NORTH_LOG(ERR, l, "the device has no valid MAC address");

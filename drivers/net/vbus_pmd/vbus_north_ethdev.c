@@ -53,11 +53,12 @@ north_configure(struct rte_eth_dev *dev)
 	struct north_local *l = north_local_of(dev);
 	const struct rte_eth_conf *conf = &dev->data->dev_conf;
 
-	if (dev->data->nb_rx_queues != 1 || dev->data->nb_tx_queues != 1) {
-		NORTH_LOG(ERR, l, "one receive and one transmit queue, not %u and %u",
+	if (dev->data->nb_rx_queues != dev->data->nb_tx_queues) {
+		NORTH_LOG(ERR, l, "as many receive as transmit queues, not %u and %u",
 			dev->data->nb_rx_queues, dev->data->nb_tx_queues);
 		return -EINVAL;
 	}
+	l->port->nb_pairs = dev->data->nb_rx_queues;
 	l->port->rx_offloads = conf->rxmode.offloads;
 	l->port->tx_offloads = conf->txmode.offloads;
 	return 0;
@@ -94,6 +95,15 @@ first_state(bool deferred)
 	return deferred ? RTE_ETH_QUEUE_STATE_STOPPED : RTE_ETH_QUEUE_STATE_STARTED;
 }
 
+static void
+all_stopped(struct rte_eth_dev *dev)
+{
+	for (uint32_t i = 0; i < north_port_of(dev)->nb_pairs; i++) {
+		dev->data->rx_queue_state[i] = RTE_ETH_QUEUE_STATE_STOPPED;
+		dev->data->tx_queue_state[i] = RTE_ETH_QUEUE_STATE_STOPPED;
+	}
+}
+
 static int
 north_start(struct rte_eth_dev *dev)
 {
@@ -101,22 +111,24 @@ north_start(struct rte_eth_dev *dev)
 	struct north_port *p = l->port;
 	int ret;
 
-	if (p->rxq == NULL || p->txq == NULL) {
+	if (!north_queues_there(p)) {
 		NORTH_LOG(ERR, l, "start: its queues are not set up");
 		return -EINVAL;
 	}
 	pthread_mutex_lock(&l->lock);
 	p->mtu = dev->data->mtu;
-	dev->data->rx_queue_state[0] = first_state(p->rxq->deferred);
-	dev->data->tx_queue_state[0] = first_state(p->txq->deferred);
+	for (uint32_t i = 0; i < p->nb_pairs; i++) {
+		dev->data->rx_queue_state[i] = first_state(p->rxq[i]->deferred);
+		dev->data->tx_queue_state[i] = first_state(p->txq[i]->deferred);
+	}
 	dev->data->scattered_rx = p->rx_offloads != 0 || !north_fits_mbuf(p);
 	p->started = true;
+	p->told_pairs = false;
 	l->retry_ms = 0;
 	ret = session_start(l);
 	if (ret < 0) {
 		p->started = false;
-		dev->data->rx_queue_state[0] = RTE_ETH_QUEUE_STATE_STOPPED;
-		dev->data->tx_queue_state[0] = RTE_ETH_QUEUE_STATE_STOPPED;
+		all_stopped(dev);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return ret;
@@ -130,8 +142,7 @@ north_stop(struct rte_eth_dev *dev)
 	pthread_mutex_lock(&l->lock);
 	l->port->started = false;
 	north_ctrl_down(l, true);
-	dev->data->rx_queue_state[0] = RTE_ETH_QUEUE_STATE_STOPPED;
-	dev->data->tx_queue_state[0] = RTE_ETH_QUEUE_STATE_STOPPED;
+	all_stopped(dev);
 	north_link_set(l, false);
 	pthread_mutex_unlock(&l->lock);
 	return 0;
@@ -158,8 +169,8 @@ north_close(struct rte_eth_dev *dev)
 	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++)
 		north_tx_queue_release(dev, i);
 	rte_free(l->port->ev_cookies);
-	l->port = NULL; /* ethdev frees it */
 	north_intr_fini(l);
+	l->port = NULL; /* ethdev frees it */
 	dev->process_private = NULL;
 	pthread_mutex_unlock(&l->lock);
 	north_ctrl_fini(l); /* the worker frees l */
@@ -190,7 +201,7 @@ north_infos(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 		.nb_align = 1,
 	};
 
-	vbus_pmd_dev_info(info, 1);
+	vbus_pmd_dev_info(info, p->max_pairs);
 	info->speed_capa = vbus_pmd_speed_capa(dev);
 	offloads_of(p, &info->rx_offload_capa, &info->tx_offload_capa);
 	info->rx_desc_lim = lim;
@@ -456,8 +467,7 @@ north_dropped(struct rte_vbus_device *vdev)
 	vbus_pmd_trace_device(l->port->port_id, 0);
 	l->port->removed = true;
 	l->port->carrier = false;
-	if (l->port->rxq != NULL && l->port->txq != NULL)
-		north_ctrl_down(l, true);
+	north_ctrl_down(l, true);
 	tell = north_link_set(l, false);
 	pthread_mutex_unlock(&l->lock);
 	if (tell)

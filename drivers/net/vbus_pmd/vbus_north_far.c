@@ -220,15 +220,19 @@ build(struct vbus_poll_north *r, struct vbus_signal *sig, uint8_t *far, uint8_t 
 }
 
 int
-north_far_build_rx(struct north_port *p, struct north_rxq *q, uint64_t back_addr)
+north_far_build_rx(struct north_port *p, uint32_t pair, uint64_t back_addr)
 {
-	return build(&q->poll, &q->sig, p->far + p->lay.rx_poll, p->zone + p->lay.rx_back,
-		back_addr, VENET_POLL_RX, q->nb_desc);
+	struct north_rxq *q = p->rxq[pair];
+
+	return build(&q->poll, &q->sig, p->far + p->lay.rx_poll[pair],
+		p->zone + p->lay.rx_back[pair], back_addr, VENET_POLL_RX, q->nb_desc);
 }
 
 int
-north_far_build_tx(struct north_port *p, struct north_txq *q, uint64_t back_addr)
+north_far_build_tx(struct north_port *p, uint32_t pair, uint64_t back_addr)
 {
-	return build(&q->poll, &q->sig, p->far + p->lay.tx_poll, p->zone + p->lay.tx_back,
-		back_addr, VENET_POLL_TX, q->nb_desc);
+	struct north_txq *q = p->txq[pair];
+
+	return build(&q->poll, &q->sig, p->far + p->lay.tx_poll[pair],
+		p->zone + p->lay.tx_back[pair], back_addr, VENET_POLL_TX, q->nb_desc);
 }

@@ -16,16 +16,33 @@
 
 #include <rte_errno.h>
 
+static void
+close_all(struct north_local *l)
+{
+	for (uint32_t i = 0; i < l->port->max_pairs; i++)
+		if (l->intr_fd[i] >= 0)
+			close(l->intr_fd[i]);
+}
+
 int
 north_intr_init(struct north_local *l)
 {
-	l->intr_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (l->intr_fd < 0)
-		return -errno;
-	l->intr = vbus_pmd_intr_create(&l->intr_fd, 1);
-	if (l->intr == NULL) {
-		close(l->intr_fd);
-		return rte_errno != 0 ? -rte_errno : -ENOMEM;
+	int ret = 0;
+
+	for (uint32_t i = 0; i < l->port->max_pairs; i++)
+		l->intr_fd[i] = -1;
+	for (uint32_t i = 0; i < l->port->max_pairs && ret == 0; i++) {
+		l->intr_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		ret = l->intr_fd[i] < 0 ? -errno : 0;
+	}
+	if (ret == 0) {
+		l->intr = vbus_pmd_intr_create(l->intr_fd, l->port->max_pairs);
+		if (l->intr == NULL)
+			ret = rte_errno != 0 ? -rte_errno : -ENOMEM;
+	}
+	if (ret < 0) {
+		close_all(l);
+		return ret;
 	}
 	l->eth->intr_handle = l->intr;
 	return 0;
@@ -36,7 +53,7 @@ north_intr_fini(struct north_local *l)
 {
 	l->eth->intr_handle = NULL;
 	vbus_pmd_intr_free(l->intr);
-	close(l->intr_fd);
+	close_all(l);
 }
 
 static void
@@ -156,6 +173,7 @@ void
 north_intr_notify(struct rte_vbus_shm *shm)
 {
 	struct north_local *l = shm->arg;
+	const ptrdiff_t block = shm - l->shm;
 
-	intr_raise(l->intr_fd);
+	intr_raise(l->intr_fd[block < NORTH_SHM_POLL ? 0 : (block - NORTH_SHM_POLL) / 2 + 1]);
 }

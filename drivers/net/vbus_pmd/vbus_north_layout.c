@@ -45,39 +45,56 @@ bounce_len(const struct north_port *p)
 	return RTE_MAX(len, p->s.tx == NORTH_TX_FAR ? NORTH_FAR_SG_LEN : NORTH_BOUNCE_SG_LEN);
 }
 
+/* Placed rings: what each side reads lies near it. @return bytes of the far zone */
+static size_t
+plan_far(struct north_port *p, size_t *at)
+{
+	struct north_layout *lay = &p->lay;
+	size_t far = 0;
+
+	for (uint32_t i = 0; i < p->nb_pairs; i++) {
+		const uint32_t nb_rx = vbus_poll_count(p->rxq[i]->nb_desc);
+		const uint32_t nb_tx = vbus_poll_count(p->txq[i]->nb_desc);
+
+		lay->rx_poll[i] = take(&far, vbus_poll_placed_size(nb_rx));
+		lay->tx_poll[i] = take(&far, vbus_poll_placed_size(nb_tx));
+		lay->rx_back[i] = take(at, vbus_poll_back_size(VENET_POLL_RX, nb_rx));
+		lay->tx_back[i] = take(at, VENET_POLL_BACK_TX_SIZE);
+		lay->rx_copy[i] = take(at, (size_t)p->rxq[i]->copy_slot * nb_rx);
+		lay->bounce[i] = take(&far, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
+	}
+	return far;
+}
+
 static void
 layout_plan(struct north_port *p)
 {
-	const struct north_rxq *rxq = p->rxq;
+	const struct north_rxq *rxq = p->rxq[0];
+	const struct north_txq *txq = p->txq[0];
 	struct north_layout *lay = &p->lay;
 	size_t at = 0, far = 0;
 
 	if (p->s.rx == NORTH_RX_FAR) {
-		const uint32_t nb_rx = vbus_poll_count(rxq->nb_desc);
-
-		lay->rx_poll = take(&far, vbus_poll_placed_size(nb_rx));
-		lay->tx_poll = take(&far, vbus_poll_placed_size(vbus_poll_count(p->txq->nb_desc)));
-		lay->rx_back = take(&at, vbus_poll_back_size(VENET_POLL_RX, nb_rx));
-		lay->tx_back = take(&at, VENET_POLL_BACK_TX_SIZE);
-		lay->rx_copy = take(&at, (size_t)rxq->copy_slot * nb_rx);
-		lay->bounce = take(&far, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
+		far = plan_far(p, &at);
 	} else if (p->s.rx == NORTH_RX_POLL) {
-		lay->rx_poll = take(
-			&at, vbus_poll_size(VENET_POLL_RX, vbus_poll_count(rxq->nb_desc)));
-		lay->tx_poll = take(
-			&at, vbus_poll_size(VENET_POLL_TX, vbus_poll_count(p->txq->nb_desc)));
+		for (uint32_t i = 0; i < p->nb_pairs; i++) {
+			lay->rx_poll[i] = take(&at,
+				vbus_poll_size(VENET_POLL_RX, vbus_poll_count(p->rxq[i]->nb_desc)));
+			lay->tx_poll[i] = take(&at,
+				vbus_poll_size(VENET_POLL_TX, vbus_poll_count(p->txq[i]->nb_desc)));
+		}
 	} else {
 		lay->rx_ring = take_ring(&at, rxq->nb_desc);
-		lay->tx_ring = take_ring(&at, p->txq->nb_desc);
+		lay->tx_ring = take_ring(&at, txq->nb_desc);
 	}
-	lay->ev_ring = take_ring(&at, p->txq->nb_desc);
-	lay->ev_pool = take(&at, (size_t)p->s.ev_size * p->txq->nb_desc);
-	if (p->s.rx != NORTH_RX_FAR)
-		lay->bounce = take(&at, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
+	lay->ev_ring = take_ring(&at, txq->nb_desc);
+	lay->ev_pool = take(&at, (size_t)p->s.ev_size * txq->nb_desc);
+	for (uint32_t i = 0; i < p->nb_pairs && p->s.rx != NORTH_RX_FAR; i++)
+		lay->bounce[i] = take(&at, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
 	if (p->s.tx == NORTH_TX_SG)
-		lay->tx_pool = take(&at, (size_t)NORTH_TX_SLOT * p->txq->nb_desc);
+		lay->tx_pool = take(&at, (size_t)NORTH_TX_SLOT * txq->nb_desc);
 	if (p->s.rx == NORTH_RX_COPY)
-		lay->rx_copy = take(&at, (size_t)rxq->copy_slot * rxq->nb_desc);
+		lay->rx_copy[0] = take(&at, (size_t)rxq->copy_slot * rxq->nb_desc);
 	if (p->s.rx == NORTH_RX_L4RO) {
 		lay->rx_pool = take(&at, (size_t)rxq->sg_slot * rxq->nb_desc);
 		lay->page_ring = take_ring(&at, rxq->nb_pages);
@@ -138,9 +155,8 @@ north_layout_free(struct north_local *l)
 
 /* Buffers, fragments and pages for the mode that was chosen. */
 static void
-rx_dimension(struct north_port *p)
+rx_dimension(const struct north_port *p, struct north_rxq *q)
 {
-	struct north_rxq *q = p->rxq;
 	uint32_t data_room = (uint32_t)rte_pktmbuf_data_room_size(q->pool) - RTE_PKTMBUF_HEADROOM;
 	uint32_t largest = p->s.l4ro & (VENET_CAP_TSO4 | VENET_CAP_TSO6) ? VENET_FRAME_MAX_VLAN
 									 : q->frame_max;
@@ -218,11 +234,11 @@ rx_mbuf_init(uint16_t port_id)
 
 /* A ring for pollers: its place, its signal, and the mbufs of its entries. */
 static int
-rx_poll_build(struct north_local *l)
+rx_poll_build(struct north_local *l, uint32_t pair)
 {
 	struct north_port *p = l->port;
-	struct north_rxq *q = p->rxq;
-	uint8_t *ring = p->zone + p->lay.rx_poll;
+	struct north_rxq *q = p->rxq[pair];
+	uint8_t *ring = p->zone + p->lay.rx_poll[pair];
 	uint32_t count = vbus_poll_count(q->nb_desc);
 	int ret;
 
@@ -241,23 +257,23 @@ rx_poll_build(struct north_local *l)
 }
 
 static int
-rx_far_build(struct north_local *l)
+rx_far_build(struct north_local *l, uint32_t pair)
 {
 	struct north_port *p = l->port;
-	struct north_rxq *q = p->rxq;
+	struct north_rxq *q = p->rxq[pair];
 
 	memset(&q->ring, 0, sizeof(q->ring));
 	q->sw = NULL; /* no mbuf is in this ring */
-	q->copy_base = p->zone + p->lay.rx_copy;
+	q->copy_base = p->zone + p->lay.rx_copy[pair];
 	q->copy_addr = rte_vbus_addr(l->vdev, q->copy_base);
-	return north_far_build_rx(p, q, rte_vbus_addr(l->vdev, p->zone + p->lay.rx_back));
+	return north_far_build_rx(p, pair, rte_vbus_addr(l->vdev, p->zone + p->lay.rx_back[pair]));
 }
 
 static int
 rx_ring_build(struct north_local *l)
 {
 	struct north_port *p = l->port;
-	struct north_rxq *q = p->rxq;
+	struct north_rxq *q = p->rxq[0];
 	uint8_t *ring = p->zone + p->lay.rx_ring;
 	int ret;
 
@@ -271,20 +287,20 @@ rx_ring_build(struct north_local *l)
 }
 
 static int
-rx_build(struct north_local *l)
+rx_build(struct north_local *l, uint32_t pair)
 {
 	struct north_port *p = l->port;
-	struct north_rxq *q = p->rxq;
+	struct north_rxq *q = p->rxq[pair];
 	uint32_t posted;
 	int ret;
 
 	if (p->s.rx == NORTH_RX_FAR)
-		ret = rx_far_build(l);
+		ret = rx_far_build(l, pair);
 	else
-		ret = p->s.rx == NORTH_RX_POLL ? rx_poll_build(l) : rx_ring_build(l);
+		ret = p->s.rx == NORTH_RX_POLL ? rx_poll_build(l, pair) : rx_ring_build(l);
 	if (ret < 0)
 		return ret;
-	q->shm = &l->shm[NORTH_SHM_RX];
+	q->shm = &l->shm[north_shm_rx(pair)];
 	q->addr_off = (uint32_t)rte_vbus_mbuf_addr_offset(l->vdev);
 	q->mbuf_init = rx_mbuf_init(p->port_id);
 	/* NORTH_DESC_MIN, which ethdev enforces, makes it 8 or more. */
@@ -309,7 +325,7 @@ rx_build(struct north_local *l)
 		posted = north_far_refill(q);
 		break;
 	case NORTH_RX_COPY:
-		q->copy_base = p->zone + p->lay.rx_copy;
+		q->copy_base = p->zone + p->lay.rx_copy[pair];
 		q->copy_addr = rte_vbus_addr(l->vdev, q->copy_base);
 		posted = north_rx_copy_refill(q);
 		break;
@@ -343,11 +359,12 @@ tx_arrays(struct north_txq *q, int socket)
 }
 
 static int
-tx_ring_build(struct north_local *l)
+tx_ring_build(struct north_local *l, uint32_t pair)
 {
 	struct north_port *p = l->port;
-	struct north_txq *q = p->txq;
-	uint8_t *ring = p->zone + (p->s.tx == NORTH_TX_POLL ? p->lay.tx_poll : p->lay.tx_ring);
+	struct north_txq *q = p->txq[pair];
+	uint8_t *ring = p->zone +
+			(p->s.tx == NORTH_TX_POLL ? p->lay.tx_poll[pair] : p->lay.tx_ring);
 	int ret;
 
 	q->nb_void = 0;
@@ -355,7 +372,8 @@ tx_ring_build(struct north_local *l)
 	if (q->far) {
 		q->sw = q->ring.cookies;
 		memset(&q->ring, 0, sizeof(q->ring));
-		return north_far_build_tx(p, q, rte_vbus_addr(l->vdev, p->zone + p->lay.tx_back));
+		return north_far_build_tx(
+			p, pair, rte_vbus_addr(l->vdev, p->zone + p->lay.tx_back[pair]));
 	}
 	if (p->s.tx != NORTH_TX_POLL) {
 		q->sw = NULL;
@@ -375,19 +393,19 @@ tx_ring_build(struct north_local *l)
 }
 
 static int
-tx_build(struct north_local *l)
+tx_build(struct north_local *l, uint32_t pair)
 {
 	struct north_port *p = l->port;
-	struct north_txq *q = p->txq;
-	uint8_t *bounce = (p->s.tx == NORTH_TX_FAR ? p->far : p->zone) + p->lay.bounce;
+	struct north_txq *q = p->txq[pair];
+	uint8_t *bounce = (p->s.tx == NORTH_TX_FAR ? p->far : p->zone) + p->lay.bounce[pair];
 	int ret;
 
 	ret = tx_arrays(q, l->eth->data->numa_node);
 	if (ret == 0)
-		ret = tx_ring_build(l);
+		ret = tx_ring_build(l, pair);
 	if (ret < 0)
 		return ret;
-	q->shm = &l->shm[NORTH_SHM_TX];
+	q->shm = &l->shm[north_shm_tx(pair)];
 	q->addr_off = (uint32_t)rte_vbus_mbuf_addr_offset(l->vdev);
 	q->pools = &p->pools;
 	/* With chains too, each segment has to go back by itself: the offload then means nothing. */
@@ -413,7 +431,7 @@ static int
 ev_build(struct north_local *l)
 {
 	struct north_port *p = l->port;
-	uint32_t count = p->txq->nb_desc;
+	uint32_t count = p->txq[0]->nb_desc;
 	uint8_t *ring = p->zone + p->lay.ev_ring;
 	struct vbus_ioq_entry e;
 	int ret;
@@ -446,15 +464,17 @@ north_layout_build(struct north_local *l)
 	struct north_port *p = l->port;
 	int ret;
 
-	p->rxq->frame_max = (uint32_t)p->mtu + VBUS_PMD_OVERHEAD;
-	rx_dimension(p);
+	for (uint32_t i = 0; i < p->nb_pairs; i++) {
+		p->rxq[i]->frame_max = (uint32_t)p->mtu + VBUS_PMD_OVERHEAD;
+		rx_dimension(p, p->rxq[i]);
+	}
 	layout_plan(p);
 	ret = layout_zone(l);
-	if (ret == 0)
-		ret = tx_build(l);
+	for (uint32_t i = 0; i < p->nb_pairs && ret == 0; i++)
+		ret = tx_build(l, i);
 	if (ret == 0)
 		ret = ev_build(l);
-	if (ret == 0)
-		ret = rx_build(l);
+	for (uint32_t i = 0; i < p->nb_pairs && ret == 0; i++)
+		ret = rx_build(l, i);
 	return ret;
 }

@@ -37,8 +37,8 @@ north_rx_queue_setup(struct rte_eth_dev *dev, uint16_t qid, uint16_t nb_desc, un
 	q->pool = pool;
 	q->port_id = dev->data->port_id;
 	q->deferred = conf->rx_deferred_start != 0;
-	q->intr_fd = l->intr_fd;
-	p->rxq = q;
+	q->intr_fd = l->intr_fd[qid];
+	p->rxq[qid] = q;
 	dev->data->rx_queues[qid] = q;
 	return 0;
 }
@@ -58,7 +58,7 @@ north_tx_queue_setup(struct rte_eth_dev *dev, uint16_t qid, uint16_t nb_desc, un
 	q->port_id = dev->data->port_id;
 	q->deferred = conf->tx_deferred_start != 0;
 	q->pools = &p->pools; /* bursts of a stopped port come by as well */
-	p->txq = q;
+	p->txq[qid] = q;
 	dev->data->tx_queues[qid] = q;
 	return 0;
 }
@@ -71,7 +71,7 @@ north_rx_queue_release(struct rte_eth_dev *dev, uint16_t qid)
 	if (q == NULL)
 		return;
 	dev->data->rx_queues[qid] = NULL;
-	north_port_of(dev)->rxq = NULL;
+	north_port_of(dev)->rxq[qid] = NULL;
 	rte_free(q->arrays);
 	rte_free(q);
 }
@@ -84,7 +84,7 @@ north_tx_queue_release(struct rte_eth_dev *dev, uint16_t qid)
 	if (q == NULL)
 		return;
 	dev->data->tx_queues[qid] = NULL;
-	north_port_of(dev)->txq = NULL;
+	north_port_of(dev)->txq[qid] = NULL;
 	rte_free(q->arrays);
 	rte_free(q);
 }
@@ -100,7 +100,7 @@ north_rx_queue_start(struct rte_eth_dev *dev, uint16_t qid)
 	dev->data->rx_queue_state[qid] = RTE_ETH_QUEUE_STATE_STARTED;
 	north_ctrl_publish(l);
 	if (l->port->linked)
-		north_intr_resume(l->port->rxq);
+		north_intr_resume(l->port->rxq[qid]);
 	pthread_mutex_unlock(&l->lock);
 	return 0;
 }
@@ -113,7 +113,7 @@ north_rx_queue_stop(struct rte_eth_dev *dev, uint16_t qid)
 	pthread_mutex_lock(&l->lock);
 	dev->data->rx_queue_state[qid] = RTE_ETH_QUEUE_STATE_STOPPED;
 	north_ctrl_publish(l);
-	vbus_mark_wait(&l->port->rxq->mark);
+	vbus_mark_wait(&l->port->rxq[qid]->mark);
 	pthread_mutex_unlock(&l->lock);
 	return 0;
 }
@@ -134,7 +134,7 @@ int
 north_tx_queue_stop(struct rte_eth_dev *dev, uint16_t qid)
 {
 	struct north_local *l = north_local_of(dev);
-	struct north_txq *q = l->port->txq;
+	struct north_txq *q = l->port->txq[qid];
 
 	pthread_mutex_lock(&l->lock);
 	dev->data->tx_queue_state[qid] = RTE_ETH_QUEUE_STATE_STOPPED;

@@ -27,9 +27,8 @@ load_counters(uint64_t *values, const uint64_t *src, unsigned int nb)
 static void
 rx_read(void *port, uint16_t queue, uint64_t *values)
 {
-	const struct north_rxq *q = ((struct north_port *)port)->rxq;
+	const struct north_rxq *q = ((struct north_port *)port)->rxq[queue];
 
-	(void)queue;
 	load_counters(values, (const uint64_t *)&q->stats, NORTH_NB_RX_STATS);
 	vbus_pmd_stats_since(values, q->base, NORTH_NB_RX_STATS);
 }
@@ -37,23 +36,44 @@ rx_read(void *port, uint16_t queue, uint64_t *values)
 static void
 tx_read(void *port, uint16_t queue, uint64_t *values)
 {
-	const struct north_txq *q = ((struct north_port *)port)->txq;
+	const struct north_txq *q = ((struct north_port *)port)->txq[queue];
 
-	(void)queue;
 	load_counters(values, (const uint64_t *)&q->stats, NORTH_NB_TX_STATS);
 	vbus_pmd_stats_since(values, q->base, NORTH_NB_TX_STATS);
+}
+
+/* Queues that are set up; they are without gaps when the port is started. */
+static uint16_t
+rx_queues(const struct north_port *p)
+{
+	uint16_t n = 0;
+
+	while (n < NORTH_QUEUES_MAX && p->rxq[n] != NULL)
+		n++;
+	return n;
+}
+
+static uint16_t
+tx_queues(const struct north_port *p)
+{
+	uint16_t n = 0;
+
+	while (n < NORTH_QUEUES_MAX && p->txq[n] != NULL)
+		n++;
+	return n;
 }
 
 int
 north_stats_get(struct rte_eth_dev *dev, VBUS_STATS_GET_ARGS)
 {
 	struct north_port *p = north_port_of(dev);
+	const uint16_t nb_rx = rx_queues(p), nb_tx = tx_queues(p);
 
-	if (p->rxq != NULL) {
+	for (uint16_t i = 0; i < nb_rx; i++) {
 		struct north_rx_stats s;
 
-		rx_read(p, 0, (uint64_t *)&s);
-		vbus_pmd_stats_add_rx(stats, VBUS_QSTATS, 0,
+		rx_read(p, i, (uint64_t *)&s);
+		vbus_pmd_stats_add_rx(stats, VBUS_QSTATS, i,
 			&(struct vbus_pmd_queue_stats){
 				.packets = s.packets,
 				.bytes = s.bytes,
@@ -62,11 +82,11 @@ north_stats_get(struct rte_eth_dev *dev, VBUS_STATS_GET_ARGS)
 			});
 		stats->rx_nombuf += s.nombuf + s.page_nombuf + s.drop_nombuf;
 	}
-	if (p->txq != NULL) {
+	for (uint16_t i = 0; i < nb_tx; i++) {
 		struct north_tx_stats s;
 
-		tx_read(p, 0, (uint64_t *)&s);
-		vbus_pmd_stats_add_tx(stats, VBUS_QSTATS, 0,
+		tx_read(p, i, (uint64_t *)&s);
+		vbus_pmd_stats_add_tx(stats, VBUS_QSTATS, i,
 			&(struct vbus_pmd_queue_stats){
 				.packets = s.packets,
 				.bytes = s.bytes,
@@ -80,33 +100,31 @@ int
 north_stats_reset(struct rte_eth_dev *dev)
 {
 	struct north_port *p = north_port_of(dev);
+	const uint16_t nb_rx = rx_queues(p), nb_tx = tx_queues(p);
 
-	if (p->rxq != NULL)
-		load_counters(p->rxq->base, (const uint64_t *)&p->rxq->stats, NORTH_NB_RX_STATS);
-	if (p->txq != NULL)
-		load_counters(p->txq->base, (const uint64_t *)&p->txq->stats, NORTH_NB_TX_STATS);
+	for (uint16_t i = 0; i < nb_rx; i++)
+		load_counters(
+			p->rxq[i]->base, (const uint64_t *)&p->rxq[i]->stats, NORTH_NB_RX_STATS);
+	for (uint16_t i = 0; i < nb_tx; i++)
+		load_counters(
+			p->txq[i]->base, (const uint64_t *)&p->txq[i]->stats, NORTH_NB_TX_STATS);
 	return 0;
 }
 
-/* The directions that are set up. */
 static unsigned int
 xstats_tables(const struct north_port *p, struct vbus_pmd_xstats t[2])
 {
-	unsigned int n = 0;
-
-	if (p->rxq != NULL)
-		t[n++] = (struct vbus_pmd_xstats){.prefix = "rx",
-			.names = rx_names,
-			.nb_names = RTE_DIM(rx_names),
-			.nb_queues = 1,
-			.read = rx_read};
-	if (p->txq != NULL)
-		t[n++] = (struct vbus_pmd_xstats){.prefix = "tx",
-			.names = tx_names,
-			.nb_names = RTE_DIM(tx_names),
-			.nb_queues = 1,
-			.read = tx_read};
-	return n;
+	t[0] = (struct vbus_pmd_xstats){.prefix = "rx",
+		.names = rx_names,
+		.nb_names = RTE_DIM(rx_names),
+		.nb_queues = rx_queues(p),
+		.read = rx_read};
+	t[1] = (struct vbus_pmd_xstats){.prefix = "tx",
+		.names = tx_names,
+		.nb_names = RTE_DIM(tx_names),
+		.nb_queues = tx_queues(p),
+		.read = tx_read};
+	return 2;
 }
 
 int
@@ -161,18 +179,20 @@ north_priv_dump(struct rte_eth_dev *dev, FILE *file)
 	fprintf(file, "  MTU %u, zone %zu bytes\n", p->mtu, p->zone_len);
 	if (p->linked) {
 		if (p->s.rx >= NORTH_RX_POLL) {
-			dump_poll(file, "rx", &p->rxq->poll);
-			dump_poll(file, "tx", &p->txq->poll);
+			for (uint32_t i = 0; i < p->nb_pairs; i++) {
+				dump_poll(file, "rx", &p->rxq[i]->poll);
+				dump_poll(file, "tx", &p->txq[i]->poll);
+			}
 		} else {
-			dump_ring(file, "rx", &p->rxq->ring);
-			dump_ring(file, "tx", &p->txq->ring);
+			dump_ring(file, "rx", &p->rxq[0]->ring);
+			dump_ring(file, "tx", &p->txq[0]->ring);
 		}
 		dump_ring(file, "events", &p->evq);
 		if (p->s.rx == NORTH_RX_L4RO)
-			fprintf(file, "  pages: %u, %u not out\n", p->rxq->nb_pages,
-				p->rxq->nb_page_free);
+			fprintf(file, "  pages: %u, %u not out\n", p->rxq[0]->nb_pages,
+				p->rxq[0]->nb_page_free);
 		fprintf(file, "  copy slots: %u of %u bytes, %u free\n", NORTH_BOUNCE_SLOTS,
-			p->txq->bounce_len, p->txq->nb_bounce_free);
+			p->txq[0]->bounce_len, p->txq[0]->nb_bounce_free);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return 0;

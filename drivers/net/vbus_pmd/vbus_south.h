@@ -31,7 +31,7 @@
 #include "vbus_pmd_common.h"
 #include "vbus_venet.h"
 
-#define VBUS_SOUTH_QUEUES_MAX 1u /**< pairs: version 2 of the ABI has one */
+#define VBUS_SOUTH_QUEUES_MAX VBUS_VENET_PAIRS_MAX
 #define VBUS_SOUTH_DESC_MAX   4096u
 #define VBUS_SOUTH_REASON_MAX 256u
 
@@ -48,6 +48,7 @@ struct vbus_south_args {
 	struct rte_ether_addr mac;	/**< all zero: a random one */
 	uint32_t speed;			/**< Mb/s; what the link reports */
 	char dma[RTE_DEV_NAME_MAX_LEN]; /**< engine that copies across a window; "": none */
+	uint16_t nb_queues; /**< queue pairs that north is offered, and most queues of the port */
 };
 
 /**
@@ -87,7 +88,9 @@ struct vbus_south_port {
 		[VBUS_SOUTH_QUEUES_MAX]; /**< eventfds of receive interrupts, open for the port's life */
 	char dma[RTE_DEV_NAME_MAX_LEN]; /**< as in the arguments */
 	bool dma_taken;
-	bool bound; /**< polled: the venet knows us */
+	bool bound;	       /**< polled: the venet knows us */
+	uint16_t nb_queues;    /**< most of either kind */
+	uint16_t nb_rx, nb_tx; /**< at the last start: the bases below are of so many */
 	uint64_t rx_base[VBUS_SOUTH_QUEUES_MAX][VBUS_PMD_STATS_MAX];
 	uint64_t tx_base[VBUS_SOUTH_QUEUES_MAX][VBUS_PMD_STATS_MAX];
 };

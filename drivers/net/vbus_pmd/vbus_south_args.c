@@ -184,7 +184,7 @@ take_mac(const char *value, struct rte_ether_addr *mac, char *reason)
 }
 
 static int
-take_queues(const char *value, char *reason)
+take_queues(const char *value, uint16_t *nb_queues, char *reason)
 {
 	unsigned long n;
 	char *end;
@@ -194,8 +194,9 @@ take_queues(const char *value, char *reason)
 	if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 || n == 0)
 		return refuse(reason, -EINVAL, "queues=%.40s: not a number of at least 1", value);
 	if (n > VBUS_SOUTH_QUEUES_MAX)
-		return refuse(reason, -ENOTSUP,
-			"queues=%.40s: revision 2 of the ABI has one pair of rings", value);
+		return refuse(
+			reason, -EINVAL, "queues=%.40s: at most %u", value, VBUS_SOUTH_QUEUES_MAX);
+	*nb_queues = (uint16_t)n;
 	return 0;
 }
 
@@ -237,6 +238,7 @@ vbus_south_args_parse(
 	int ret;
 
 	memset(args, 0, sizeof(*args));
+	args->nb_queues = 1;
 	kv = rte_kvargs_parse(text, NULL);
 	if (kv == NULL)
 		return refuse(reason, -EINVAL, "arguments: not a list of key=value: %.100s", text);
@@ -249,7 +251,7 @@ vbus_south_args_parse(
 	if (ret == 0 && values[KEY_MAC] != NULL)
 		ret = take_mac(values[KEY_MAC], &args->mac, reason);
 	if (ret == 0 && values[KEY_QUEUES] != NULL)
-		ret = take_queues(values[KEY_QUEUES], reason);
+		ret = take_queues(values[KEY_QUEUES], &args->nb_queues, reason);
 	args->speed = VBUS_PMD_SPEED;
 	if (ret == 0 && values[KEY_SPEED] != NULL &&
 		vbus_pmd_speed_parse(values[KEY_SPEED], &args->speed) != 0)

@@ -211,7 +211,7 @@ infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 		.nb_seg_max = UINT16_MAX,
 		.nb_mtu_seg_max = UINT16_MAX};
 
-	vbus_pmd_dev_info(info, VBUS_SOUTH_QUEUES_MAX);
+	vbus_pmd_dev_info(info, vbus_south_port_of(dev)->nb_queues);
 	info->speed_capa = vbus_pmd_speed_capa(dev);
 	/* The rings are north's, sizes included: any number of descriptors is as good as another. */
 	info->rx_desc_lim = lim;
@@ -309,9 +309,10 @@ priv_dump(struct rte_eth_dev *dev, FILE *file)
 	vbus_ctl_unlock();
 	fprintf(file,
 		"opened: %d\nlink: %d\nscatter-gather: %d\ntso4: %d\ntso6: %d\npmtd: %d\nl4ro: %d\n"
-		"linkstate events: %d\nreceive armed: %d\nreceive ring: %u\ntransmit ring: %u\n",
+		"linkstate events: %d\nreceive armed: %d\nreceive ring: %u\ntransmit ring: %u\n"
+		"queue pairs: %u\n",
 		info.opened, info.link_up, info.sg, info.tso4, info.tso6, info.pmtd, info.l4ro,
-		info.linkstate, info.rx_armed, info.rx_ring_size, info.tx_ring_size);
+		info.linkstate, info.rx_armed, info.rx_ring_size, info.tx_ring_size, info.nb_pairs);
 	return 0;
 }
 

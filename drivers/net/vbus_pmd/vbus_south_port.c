@@ -31,7 +31,7 @@ static LIST_HEAD(, closed_vdev) closed_vdevs = LIST_HEAD_INITIALIZER(closed_vdev
 static int
 device_make(struct vbus_south_port *port, const struct vbus_south_args *args, char *reason)
 {
-	struct vbus_venet_args venet = {.mac = args->mac, .nb_queues = 1};
+	struct vbus_venet_args venet = {.mac = args->mac, .nb_queues = args->nb_queues};
 	int ret;
 
 	port->device = vbus_device_create(args->name, "venet", &venet);
@@ -103,23 +103,28 @@ user_quiesce(void *arg)
 }
 
 static void
-user_rx_wake(void *arg)
+user_rx_wake(void *arg, uint16_t queue)
 {
 	struct vbus_south_port *port = arg;
 	const uint64_t one = 1;
 
 	/* Full (EAGAIN) means that a wake-up is pending already. */
-	if (write(port->rx_fd[0], &one, sizeof(one)) < 0)
+	if (write(port->rx_fd[queue], &one, sizeof(one)) < 0)
 		return;
 }
 
 int
 vbus_south_port_start(struct vbus_south_port *port)
 {
-	const struct vbus_venet_user user = {
-		.link = user_link, .quiesce = user_quiesce, .rx_wake = user_rx_wake, .arg = port};
 	struct rte_eth_dev_data *data = port->dev->data;
-	struct vbus_south_queue *rxq = data->nb_rx_queues > 0 ? data->rx_queues[0] : NULL;
+	struct rte_mempool *pools[VBUS_SOUTH_QUEUES_MAX] = {NULL};
+	const struct vbus_venet_user user = {.link = user_link,
+		.quiesce = user_quiesce,
+		.rx_wake = user_rx_wake,
+		.arg = port,
+		.nb_rx = data->nb_rx_queues,
+		.nb_tx = data->nb_tx_queues,
+		.rx_pools = pools};
 	uint64_t offloads = data->dev_conf.rxmode.offloads;
 	uint32_t accept = 0;
 	int ret;
@@ -131,10 +136,16 @@ vbus_south_port_start(struct vbus_south_port *port)
 	ret = vbus_south_dma_start(port);
 	if (ret != 0)
 		return ret;
+	for (unsigned int q = 0; q < data->nb_rx_queues; q++)
+		pools[q] = ((struct vbus_south_queue *)data->rx_queues[q])->pool;
 	vbus_ctl_lock();
-	ret = vbus_venet_bind(port->venet, &user, rxq != NULL ? rxq->pool : NULL);
+	ret = vbus_venet_bind(port->venet, &user, NULL);
 	if (ret == 0) {
 		port->bound = true;
+		if (port->nb_rx != data->nb_rx_queues || port->nb_tx != data->nb_tx_queues)
+			vbus_south_stats_reset(port->dev); /* other queues, other counters */
+		port->nb_rx = data->nb_rx_queues;
+		port->nb_tx = data->nb_tx_queues;
 		vbus_venet_set_rx_accept(port->venet, accept);
 		vbus_venet_set_mtu(port->venet, data->mtu);
 		vbus_venet_set_ready(port->venet, true);
@@ -159,12 +170,12 @@ vbus_south_port_stop(struct vbus_south_port *port)
 static int
 intr_make(struct vbus_south_port *port)
 {
-	for (unsigned int q = 0; q < VBUS_SOUTH_QUEUES_MAX; q++) {
+	for (unsigned int q = 0; q < port->nb_queues; q++) {
 		port->rx_fd[q] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (port->rx_fd[q] < 0)
 			return -errno;
 	}
-	port->intr = vbus_pmd_intr_create(port->rx_fd, VBUS_SOUTH_QUEUES_MAX);
+	port->intr = vbus_pmd_intr_create(port->rx_fd, port->nb_queues);
 	return port->intr != NULL ? 0 : -rte_errno;
 }
 
@@ -189,6 +200,7 @@ vbus_south_port_open(struct vbus_south_port *port, const struct vbus_south_args 
 		port->rx_fd[q] = -1;
 	port->link_job.fn = link_job;
 	memcpy(port->dma, args->dma, sizeof(port->dma));
+	port->nb_queues = args->nb_queues;
 	ret = vbus_mark_init();
 	if (ret == 0)
 		ret = intr_make(port);

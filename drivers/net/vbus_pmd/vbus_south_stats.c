@@ -46,25 +46,29 @@ read_tx(void *arg, uint16_t queue, uint64_t *values)
 	vbus_pmd_stats_since(values, port->tx_base[queue], RTE_DIM(tx_names));
 }
 
-static const struct vbus_pmd_xstats tables[] = {
-	{.prefix = "rx",
+/* Before it is configured a port has the counters of one queue. */
+static unsigned int
+tables_of(const struct rte_eth_dev *dev, struct vbus_pmd_xstats t[2])
+{
+	t[0] = (struct vbus_pmd_xstats){.prefix = "rx",
 		.names = rx_names,
 		.nb_names = RTE_DIM(rx_names),
-		.nb_queues = VBUS_SOUTH_QUEUES_MAX,
-		.read = read_rx},
-	{.prefix = "tx",
+		.nb_queues = RTE_MAX(dev->data->nb_rx_queues, 1),
+		.read = read_rx};
+	t[1] = (struct vbus_pmd_xstats){.prefix = "tx",
 		.names = tx_names,
 		.nb_names = RTE_DIM(tx_names),
-		.nb_queues = VBUS_SOUTH_QUEUES_MAX,
-		.read = read_tx},
-};
+		.nb_queues = RTE_MAX(dev->data->nb_tx_queues, 1),
+		.read = read_tx};
+	return 2;
+}
 
 int
 vbus_south_stats_get(struct rte_eth_dev *dev, VBUS_STATS_GET_ARGS)
 {
 	struct vbus_south_port *port = vbus_south_port_of(dev);
 
-	for (uint16_t q = 0; q < VBUS_SOUTH_QUEUES_MAX; q++) {
+	for (uint16_t q = 0; q < RTE_MAX(dev->data->nb_rx_queues, dev->data->nb_tx_queues); q++) {
 		uint64_t values[VBUS_PMD_STATS_MAX];
 		struct vbus_venet_rx_stats rx;
 		struct vbus_venet_tx_stats tx;
@@ -95,7 +99,7 @@ vbus_south_stats_reset(struct rte_eth_dev *dev)
 	struct vbus_venet_rx_stats rx;
 	struct vbus_venet_tx_stats tx;
 
-	for (uint16_t q = 0; q < VBUS_SOUTH_QUEUES_MAX; q++) {
+	for (uint16_t q = 0; q < port->nb_queues; q++) {
 		vbus_venet_stats(port->venet, q, &rx, &tx);
 		memcpy(port->rx_base[q], &rx, sizeof(rx));
 		memcpy(port->tx_base[q], &tx, sizeof(tx));
@@ -107,12 +111,17 @@ int
 vbus_south_xstats_names(
 	struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int size)
 {
-	(void)dev;
-	return vbus_pmd_xstats_names(tables, RTE_DIM(tables), names, size);
+	struct vbus_pmd_xstats t[2];
+	unsigned int n = tables_of(dev, t);
+
+	return vbus_pmd_xstats_names(t, n, names, size);
 }
 
 int
 vbus_south_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int size)
 {
-	return vbus_pmd_xstats_get(tables, RTE_DIM(tables), vbus_south_port_of(dev), xstats, size);
+	struct vbus_pmd_xstats t[2];
+	unsigned int n = tables_of(dev, t);
+
+	return vbus_pmd_xstats_get(t, n, vbus_south_port_of(dev), xstats, size);
 }

@@ -128,7 +128,7 @@ static const struct error {
 		""},
 	{"device a { " V "mtu = 9601 }", "F:1: device a: mtu: ", "9600"},
 	{"device a { " V "queues = 0 }", "F:1: device a: queues: ", "number"},
-	{"device a { " V "queues = 2 }", "F:1: device a: queues: ", "1 to 1"},
+	{"device a { " V "queues = 17 }", "F:1: device a: queues: ", "1 to 16"},
 	{"device a { " V "\n\nbus = b }", "F:3: device a: bus: there is no bus 'b'", ""},
 	{"device a { " V "\n\nswitch = s }", "F:3: device a: switch: there is no switch 's'", ""},
 	{"device a { " V "\n\npatch = b }", "F:3: device a: patch: there is no device 'b'", ""},

@@ -18,6 +18,7 @@
 #include "vbus_pmd_common.h"
 
 struct rig rig;
+uint16_t rig_pairs;
 
 /* ---- the bus, played ------------------------------------------------------------------------------- */
 
@@ -81,7 +82,7 @@ attach(struct vbus_ioq_south *q, struct vbus_signal *sig, unsigned int which, ui
 }
 
 static void
-attach_poll(struct vbus_poll_south *q, unsigned int which, uint32_t kind, uint32_t id)
+attach_poll(struct vbus_poll_south *q, struct vbus_ioq_cursor *cur, uint32_t kind, uint32_t id)
 {
 	struct rte_vbus_shm *shm = rig_block(id);
 
@@ -91,13 +92,12 @@ attach_poll(struct vbus_poll_south *q, unsigned int which, uint32_t kind, uint32
 
 		CU_ASSERT_EQUAL_FATAL(
 			vbus_poll_south_attach_placed(q, shm->va, shm->len, (void *)(uintptr_t)back,
-				len, kind, 2048, &rig.cur[which], VBUS_IOQ_FRESH),
+				len, kind, 2048, cur, VBUS_IOQ_FRESH),
 			0);
 		return;
 	}
-	CU_ASSERT_EQUAL_FATAL(vbus_poll_south_attach(q, shm->va, shm->len, kind, 2048,
-				      &rig.cur[which], VBUS_IOQ_FRESH),
-		0);
+	CU_ASSERT_EQUAL_FATAL(
+		vbus_poll_south_attach(q, shm->va, shm->len, kind, 2048, cur, VBUS_IOQ_FRESH), 0);
 	CU_ASSERT_EQUAL(shm->signal_offset, VENET_POLL_SIGNAL_OFFSET);
 }
 
@@ -107,8 +107,14 @@ link_up(void)
 	if (rig.up)
 		return -EEXIST;
 	if (rig.granted_poll != 0) {
-		attach_poll(&rig.poll_rx, 0, VENET_POLL_RX, RIG_POLL_RX);
-		attach_poll(&rig.poll_tx, 1, VENET_POLL_TX, RIG_POLL_TX);
+		attach_poll(&rig.poll_rx, &rig.cur[0], VENET_POLL_RX, RIG_POLL_RX);
+		attach_poll(&rig.poll_tx, &rig.cur[1], VENET_POLL_TX, RIG_POLL_TX);
+		for (uint32_t i = 1; i < rig_pairs; i++) {
+			attach_poll(&rig.pair[i].rx, &rig.pair[i].cur[0], VENET_POLL_RX,
+				RIG_POLL_RX + 2 * i);
+			attach_poll(&rig.pair[i].tx, &rig.pair[i].cur[1], VENET_POLL_TX,
+				RIG_POLL_TX + 2 * i);
+		}
 		CU_ASSERT_PTR_NULL(rig_block(VENET_QUEUE_RX));
 	} else if (rig_block(VENET_QUEUE_RX) == NULL || rig_block(VENET_QUEUE_TX) == NULL) {
 		return -EINVAL;
@@ -184,9 +190,11 @@ rte_vbus_call(struct rte_vbus_device *dev, uint32_t func, void *data, uint32_t l
 		return 0;
 	case VENET_FUNC_POLLQUERY:
 		CU_ASSERT_EQUAL(len, sizeof(*pq));
-		CU_ASSERT_EQUAL(pq->queue, 0);
-		pq->rx_id = RIG_POLL_RX;
-		pq->tx_id = RIG_POLL_TX;
+		CU_ASSERT_TRUE(pq->queue < RTE_MAX(rig_pairs, 1));
+		CU_ASSERT_TRUE(pq->queue == 0 || (rig.granted_poll & VENET_CAP_POLL_PAIRS) != 0);
+		pq->rx_id = RIG_POLL_RX + 2 * pq->queue;
+		pq->tx_id = RIG_POLL_TX + 2 * pq->queue;
+		pq->pairs = rig_pairs;
 		pq->count_max = 2048;
 		return 0;
 	default:
@@ -387,6 +395,8 @@ rig_probe(void)
 	rig.sg = VENET_CAP_SG | VENET_CAP_TSO4 | VENET_CAP_TSO6 | VENET_CAP_PMTD;
 	rig.l4ro = VENET_CAP_SG | VENET_CAP_TSO4 | VENET_CAP_TSO6;
 	rig.evq = VENET_CAP_EVQ_LINKSTATE;
+	if (rig_pairs > 1)
+		rig.poll = VENET_CAP_POLL_RING | VENET_CAP_POLL_PAIRS | VENET_CAP_POLL_PLACED;
 	snprintf(rig.vdev.full_name, sizeof(rig.vdev.full_name), "vbus:l.d");
 	rig.vdev.device.name = rig.vdev.full_name;
 	rig.vdev.device.driver = &drv->driver;
@@ -414,6 +424,7 @@ int
 rig_start(struct rte_mempool *rx_pool, uint16_t nb_desc, uint64_t rx_off, uint64_t tx_off,
 	uint16_t mtu)
 {
+	const uint16_t nb = RTE_MAX(rig_pairs, 1);
 	struct rte_eth_conf conf = {0};
 	int ret;
 
@@ -422,10 +433,14 @@ rig_start(struct rte_mempool *rx_pool, uint16_t nb_desc, uint64_t rx_off, uint64
 	conf.txmode.offloads = tx_off;
 	conf.intr_conf.lsc = 1;
 	conf.intr_conf.rxq = 1;
-	CU_ASSERT_EQUAL_FATAL(rte_eth_dev_configure(rig.port, 1, 1, &conf), 0);
-	CU_ASSERT_EQUAL_FATAL(
-		rte_eth_rx_queue_setup(rig.port, 0, nb_desc, SOCKET_ID_ANY, NULL, rx_pool), 0);
-	CU_ASSERT_EQUAL_FATAL(rte_eth_tx_queue_setup(rig.port, 0, nb_desc, SOCKET_ID_ANY, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(rte_eth_dev_configure(rig.port, nb, nb, &conf), 0);
+	for (uint16_t q = 0; q < nb; q++) {
+		CU_ASSERT_EQUAL_FATAL(
+			rte_eth_rx_queue_setup(rig.port, q, nb_desc, SOCKET_ID_ANY, NULL, rx_pool),
+			0);
+		CU_ASSERT_EQUAL_FATAL(
+			rte_eth_tx_queue_setup(rig.port, q, nb_desc, SOCKET_ID_ANY, NULL), 0);
+	}
 	ret = rte_eth_dev_start(rig.port);
 	if (ret == 0 && rig.up)
 		rig_carrier(true);

@@ -32,6 +32,7 @@
 #define RIG_PAGES   104u
 #define RIG_POLL_RX 105u
 #define RIG_POLL_TX 106u
+#define RIG_PAIRS   3u /* pair i has 2 * i more */
 
 /** The played south and bus. */
 struct rig {
@@ -52,18 +53,24 @@ struct rig {
 	uint32_t nb_open, nb_close, nb_linkup, nb_linkdown, nb_signals;
 	uint32_t granted[3];
 	uint32_t granted_poll;
-	struct rte_vbus_shm *shm[8];
+	struct rte_vbus_shm *shm[8 + 2 * RIG_PAIRS];
 	uint32_t nb_shm;
 	/* rings as south has them, after LINKUP */
 	struct vbus_ioq_south rx, tx, ev, pages;
 	struct vbus_poll_south poll_rx, poll_tx;
 	struct vbus_ioq_cursor cur[4];
+	struct {
+		struct vbus_poll_south rx, tx;
+		struct vbus_ioq_cursor cur[2];
+	} pair[RIG_PAIRS]; /* from 1 on */
 	struct vbus_signal rx_sig, tx_sig, ev_sig;
 	uint8_t *pmtd, *ev_pool, *rx_pool;
 	size_t rx_pool_len;
 };
 
 extern struct rig rig;
+/** Pairs that the next device has, and queues that rig_start() sets up; 0: 1. Set it before rig_probe(). */
+extern uint16_t rig_pairs;
 
 int rig_eal_init(void);
 /** EAL, and a pool of 1,023 mbufs. @return NULL: neither */

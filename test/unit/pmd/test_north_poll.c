@@ -414,6 +414,103 @@ test_v2(void)
 	down(before);
 }
 
+/* South's next frame from a pair goes back to it. @return its first byte, -1: there is none */
+static int
+reflect(uint32_t pair)
+{
+	struct vbus_poll_south *from = pair == 0 ? &rig.poll_tx : &rig.pair[pair].tx;
+	struct vbus_poll_south *to = pair == 0 ? &rig.poll_rx : &rig.pair[pair].rx;
+	const uint32_t pos = from->cur->inuse_head, at = to->cur->inuse_head;
+	uint64_t d = vbus_poll_load_desc(&from->r, pos), b = vbus_poll_load_desc(&to->r, at);
+	uint32_t len = vbus_poll_len(d);
+	const uint8_t *frame = (void *)(uintptr_t)vbus_poll_addr(d);
+	int first;
+
+	if (!vbus_poll_desc_is_ready(&from->r, d, pos))
+		return -1;
+	CU_ASSERT_TRUE_FATAL(vbus_poll_desc_is_ready(&to->r, b, at));
+	CU_ASSERT_TRUE_FATAL(len <= vbus_poll_len(b));
+	first = frame[0];
+	memcpy((void *)(uintptr_t)vbus_poll_addr(b), frame, len);
+	vbus_poll_south_consume(from, 1);
+	vbus_poll_south_complete(to, &len, 1);
+	return first;
+}
+
+/* Frames of each queue go to its own pair, what comes on a pair is its queue's. */
+static void
+round_trips(void)
+{
+	uint32_t round, i, n;
+	uint16_t q;
+
+	for (round = 0; round < 100; round++) {
+		for (q = 0; q < RIG_PAIRS; q++) {
+			n = 1 + (round + q) % 40;
+			for (i = 0; i < n; i++)
+				m[i] = rig_frame(pool, 60 + i, (uint8_t)(q << 6 | i));
+			CU_ASSERT_EQUAL_FATAL(rte_eth_tx_burst(rig.port, q, m, (uint16_t)n), n);
+		}
+		for (q = 0; q < RIG_PAIRS; q++) {
+			n = 1 + (round + q) % 40;
+			for (i = 0; i < n; i++)
+				CU_ASSERT_EQUAL(reflect(q), q << 6 | i);
+			CU_ASSERT_EQUAL(reflect(q), -1);
+			CU_ASSERT_EQUAL_FATAL(rte_eth_rx_burst(rig.port, q, m, 64), n);
+			for (i = 0; i < n; i++) {
+				CU_ASSERT_EQUAL(m[i]->pkt_len, 60 + i);
+				CU_ASSERT_EQUAL(*rte_pktmbuf_mtod(m[i], uint8_t *), q << 6 | i);
+			}
+			rte_pktmbuf_free_bulk(m, n);
+		}
+	}
+}
+
+static void
+several(void)
+{
+	const struct rte_eth_conf conf = {0};
+	unsigned int before = rig_avail(pool);
+	struct rte_eth_dev_info info;
+
+	rig_pairs = RIG_PAIRS;
+	rig_probe();
+	rig.far = rig.hide_all = placed;
+	CU_ASSERT_EQUAL(rte_eth_dev_info_get(rig.port, &info), 0);
+	CU_ASSERT_EQUAL(info.max_rx_queues, RIG_PAIRS);
+	CU_ASSERT_EQUAL(info.max_tx_queues, RIG_PAIRS);
+	CU_ASSERT_NOT_EQUAL(
+		rte_eth_dev_configure(rig.port, RIG_PAIRS + 1, RIG_PAIRS + 1, &conf), 0);
+	CU_ASSERT_EQUAL(rte_eth_dev_configure(rig.port, 2, 1, &conf), -EINVAL);
+	CU_ASSERT_EQUAL_FATAL(rig_start(pool, 64, 0, 0, 1500), 0);
+	CU_ASSERT_EQUAL(rig.granted_poll,
+		VENET_CAP_POLL_RING | VENET_CAP_POLL_PAIRS | (placed ? VENET_CAP_POLL_PLACED : 0));
+	round_trips();
+	CU_ASSERT_EQUAL(xstat("tx_q2_packets"), xstat("rx_q2_packets"));
+	CU_ASSERT(xstat("tx_q2_packets") > 1000);
+	rig_lost();
+	rig_back();
+	round_trips();
+	/* This south has one pair now: it cannot be started with more. */
+	CU_ASSERT_EQUAL(rte_eth_dev_stop(rig.port), 0);
+	rig.poll &= ~VENET_CAP_POLL_PAIRS;
+	CU_ASSERT_EQUAL(rte_eth_dev_start(rig.port), -ENOTSUP);
+	CU_ASSERT_FALSE(rig.open);
+	rig.poll |= VENET_CAP_POLL_PAIRS;
+	CU_ASSERT_EQUAL(rte_eth_dev_start(rig.port), 0);
+	down(before);
+	rig_pairs = 0;
+}
+
+static void
+test_several(void)
+{
+	several();
+	placed = true;
+	several();
+	placed = false;
+}
+
 int
 main(void)
 {
@@ -426,6 +523,7 @@ main(void)
 		{"a south that lies", test_receive_hostile},
 		{"placed: the same", test_placed},
 		{"the ioqs instead", test_v2},
+		{"several queues", test_several},
 		{NULL, NULL},
 	};
 

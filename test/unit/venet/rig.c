@@ -121,16 +121,23 @@ on_quiesce(void *arg)
 }
 
 static void
-on_wake(void *arg)
+on_wake(void *arg, uint16_t queue)
 {
+	(void)queue;
 	((struct rig *)arg)->nb_wake++;
 }
+
+uint16_t rig_pairs, rig_nb_rx, rig_nb_tx;
 
 void
 rig_bind(struct rig *r)
 {
-	const struct vbus_venet_user user = {
-		.link = on_link, .quiesce = on_quiesce, .rx_wake = on_wake, .arg = r};
+	const struct vbus_venet_user user = {.link = on_link,
+		.quiesce = on_quiesce,
+		.rx_wake = on_wake,
+		.arg = r,
+		.nb_rx = rig_nb_rx,
+		.nb_tx = rig_nb_tx};
 
 	CU_ASSERT_EQUAL_FATAL(vbus_venet_bind(r->v, &user, r->pool), 0);
 }
@@ -225,6 +232,8 @@ rig_negcap(struct rig *r, uint32_t gid, uint32_t bits)
 void
 rig_open(struct rig *r, uint32_t sg, uint32_t evq, uint32_t l4ro)
 {
+	const struct vbus_venet_args args = {.nb_queues = rig_pairs};
+
 	memset(r, 0, sizeof(*r));
 	cur = r;
 	r->cls = venet_cls;
@@ -232,7 +241,7 @@ rig_open(struct rig *r, uint32_t sg, uint32_t evq, uint32_t l4ro)
 	make_memory(r);
 	snprintf(r->dev.name, sizeof(r->dev.name), "eth0");
 	r->dev.cls = venet_cls;
-	CU_ASSERT_EQUAL_FATAL(r->cls->ops->create(&r->dev, NULL), 0);
+	CU_ASSERT_EQUAL_FATAL(r->cls->ops->create(&r->dev, &args), 0);
 	r->v = vbus_venet_of(&r->dev);
 	r->conn.dev = &r->dev;
 	r->conn.cls = venet_cls;

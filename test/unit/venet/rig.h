@@ -86,6 +86,8 @@ void rig_share(struct rig *r, uint32_t count, uint32_t room);
 void rig_up(struct rig *r, uint32_t sg, uint32_t evq, uint32_t l4ro, uint32_t count, uint32_t room);
 void rig_close(struct rig *r);
 
+/** Of the next rig_open() and rig_bind(): pairs offered, queues polled; 0: as one. */
+extern uint16_t rig_pairs, rig_nb_rx, rig_nb_tx;
 void rig_bind(struct rig *r);
 int rig_call(struct rig *r, uint32_t func, void *data, uint32_t len);
 uint32_t rig_negcap(struct rig *r, uint32_t gid, uint32_t bits);

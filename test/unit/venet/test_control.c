@@ -62,8 +62,9 @@ test_negcap(void)
 	CU_ASSERT_EQUAL(rig_negcap(&r, 2, 0x2f), 0xf);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 2, 0xe), 0);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 3, 0xffffffff), 0);
-	CU_ASSERT_EQUAL(
-		rig_negcap(&r, 16, 0xffffffff), 0x11); /* POLLRING, PLACED; the others are kept */
+	/* POLLRING, POLLPAIRS, PLACED; the others are kept */
+	CU_ASSERT_EQUAL(rig_negcap(&r, 16, 0xffffffff), 0x13);
+	CU_ASSERT_EQUAL(rig_negcap(&r, 16, 0x12), 0);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 16, 0), 0);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 17, 0xffffffff), 0);
 	CU_ASSERT_EQUAL(rig_negcap(&r, 0xffffffff, 1), 0);
@@ -125,7 +126,7 @@ test_create_open(void)
 	args.mtu = 9601;
 	CU_ASSERT_EQUAL(r.cls->ops->create(&dev, &args), -EINVAL);
 	args.mtu = 9600;
-	args.nb_queues = 2;
+	args.nb_queues = VBUS_VENET_PAIRS_MAX + 1;
 	CU_ASSERT_EQUAL(r.cls->ops->create(&dev, &args), -EINVAL);
 	args.nb_queues = 1;
 	CU_ASSERT_EQUAL(r.cls->ops->create(&dev, &args), 0);
