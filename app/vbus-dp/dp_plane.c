@@ -27,6 +27,7 @@
 #include <rte_malloc.h>
 
 #include "dp_log.h"
+#include "vbus_compat.h"
 
 DP_LOG_TYPE("plane");
 
@@ -164,6 +165,22 @@ lcore_add(unsigned int id, char *err, size_t err_size)
 	return 0;
 }
 
+/* Of a telemetry thread. What sleeps is neither busy nor polling for nothing: it is left out. */
+static int
+lcore_usage(unsigned int id, vbus_lcore_usage_t *usage)
+{
+	struct dp_lcore_info info[DP_LCORES_MAX];
+	uint32_t i, nb = dp_lcore_info(info, RTE_DIM(info));
+
+	for (i = 0; i < nb && info[i].lcore != id; i++)
+		;
+	if (i == nb)
+		return -ENOENT;
+	usage->busy_cycles = info[i].busy_cycles;
+	usage->total_cycles = info[i].busy_cycles + info[i].idle_cycles;
+	return 0;
+}
+
 static int
 lcores_make(char *err, size_t err_size)
 {
@@ -180,12 +197,15 @@ lcores_make(char *err, size_t err_size)
 		ret = lcore_add(rte_get_main_lcore(), err, err_size);
 	if (ret == 0 && dp_lcore_connect() < 0)
 		ret = dp_plane_err(err, err_size, -ENOMEM, "no memory for the lcores' rings");
+	if (ret == 0)
+		vbus_lcore_usage_register(lcore_usage);
 	return ret;
 }
 
 static void
 lcores_free(void)
 {
+	vbus_lcore_usage_register(NULL);
 	while (dp_plane.nb_lcores > 0)
 		dp_lcore_free(dp_plane.lcores[--dp_plane.nb_lcores]);
 	dp_rcu_free();

@@ -117,6 +117,17 @@ vbus_ctrl_thread_create(pthread_t *tid, const char *name, void *(*fn)(void *), v
 }
 #endif
 
+/** EAL asks a program which of an lcore's cycles were busy since 23.03 (/eal/lcore/usage in telemetry). */
+#if VBUS_DPDK_GE(23, 3)
+typedef struct rte_lcore_usage vbus_lcore_usage_t;
+#define vbus_lcore_usage_register(cb) rte_lcore_register_usage_cb(cb)
+#else
+typedef struct {
+	uint64_t total_cycles, busy_cycles;
+} vbus_lcore_usage_t;
+#define vbus_lcore_usage_register(cb) ((void)(cb))
+#endif
+
 /** rte_pcapng_copy() is told the time until 23.07 and takes it itself since 23.11; rte_pcapng_fdopen() writes an
  *  interface for each ethdev until then and none since.
  */

@@ -116,6 +116,8 @@ def top(dp):
     answer = json.loads(ctl(dp, 'top', '-1', '-j'))
     rates = {row['name']: row for row in answer['devices']}
     lab.check(rates['web0']['rx_pps'] > 0 and rates['web1']['tx_pps'] > 0, f"top: {rates['web0']['rx_pps']} frames/s")
+    usage = link.telemetry(dp, '/eal/lcore/usage')['/eal/lcore/usage']  # EAL asks us since 23.03
+    lab.check(usage is None or 0 < sum(usage['busy_cycles']) <= sum(usage['total_cycles']), f'usage of EAL: {usage}')
     text = ctl(dp, 'top', '-1')
     lab.check(re.search(r'^LCORE ', text, re.M) and re.search(r'^web0 ', text, re.M) and '\033' not in text,
               'top -1 is a plain table')

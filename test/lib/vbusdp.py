@@ -116,6 +116,9 @@ class VbusDp:
         self.call('bus.list')
         return self.text()[start:]
 
+    def drain(self):
+        """Nothing to read: its log is a file."""
+
     def alive(self):
         return self.process.poll() is None
 
