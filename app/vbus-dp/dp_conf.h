@@ -55,6 +55,7 @@ struct dp_bus_conf {
 	char name[DP_NAME_SIZE];
 	enum dp_connector connector;
 	char socket[DP_PATH_SIZE];
+	bool no_ports; /**< the function behind the socket has none */
 	char window[DP_PATH_SIZE];
 	uint64_t size; /**< of the window, bytes; 0: as it is */
 	bool side_b;   /**< of the window */

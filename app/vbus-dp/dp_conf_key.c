@@ -178,6 +178,15 @@ bus_socket(void *obj, const char *value, char *err, size_t err_size)
 }
 
 static int
+bus_ports(void *obj, const char *value, char *err, size_t err_size)
+{
+	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+		return REFUSE(-EINVAL, "'%.60s' is neither yes nor no", value);
+	((struct dp_bus_conf *)obj)->no_ports = value[0] == 'n';
+	return 0;
+}
+
+static int
 bus_window(void *obj, const char *value, char *err, size_t err_size)
 {
 	struct dp_bus_conf *b = obj;
@@ -242,6 +251,8 @@ dp_bus_conf_check(const struct dp_bus_conf *b, char *err, size_t err_size)
 		return REFUSE(-EINVAL, "socket: missing, connector vfio-user needs it");
 	if (b->connector != DP_CONNECTOR_VFIO_USER && b->socket[0] != '\0')
 		return REFUSE(-EINVAL, "socket: only connector vfio-user has one");
+	if (b->connector != DP_CONNECTOR_VFIO_USER && b->no_ports)
+		return REFUSE(-EINVAL, "ports: only connector vfio-user has them");
 	if (b->connector == DP_CONNECTOR_WINDOW && b->window[0] == '\0')
 		return REFUSE(-EINVAL, "window: missing, connector window needs it");
 	if (b->connector != DP_CONNECTOR_WINDOW &&
@@ -254,7 +265,8 @@ bool
 dp_bus_conf_same_place(const struct dp_bus_conf *a, const struct dp_bus_conf *b)
 {
 	return a->connector == b->connector && strcmp(a->socket, b->socket) == 0 &&
-	       strcmp(a->window, b->window) == 0 && a->size == b->size && a->side_b == b->side_b;
+	       a->no_ports == b->no_ports && strcmp(a->window, b->window) == 0 &&
+	       a->size == b->size && a->side_b == b->side_b;
 }
 
 void
@@ -262,6 +274,7 @@ dp_bus_conf_copy_place(struct dp_bus_conf *to, const struct dp_bus_conf *from)
 {
 	to->connector = from->connector;
 	memcpy(to->socket, from->socket, sizeof(to->socket));
+	to->no_ports = from->no_ports;
 	memcpy(to->window, from->window, sizeof(to->window));
 	to->size = from->size;
 	to->side_b = from->side_b;
@@ -413,6 +426,7 @@ static const struct dp_key top_keys[] = {
 static const struct dp_key bus_keys[] = {
 	{"connector", false, bus_connector},
 	{"socket", false, bus_socket},
+	{"ports", false, bus_ports},
 	{"window", false, bus_window},
 	{"size", false, bus_size},
 	{"side", false, bus_side},

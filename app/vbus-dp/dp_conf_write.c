@@ -124,6 +124,8 @@ dp_conf_write(const struct dp_conf *c, FILE *out)
 		key(out, "\t", "connector", connectors[b->connector]);
 		if (b->socket[0] != '\0')
 			key(out, "\t", "socket", b->socket);
+		if (b->no_ports)
+			key(out, "\t", "ports", "no");
 		if (b->connector == DP_CONNECTOR_WINDOW) {
 			key(out, "\t", "window", b->window);
 			if (b->size != 0)

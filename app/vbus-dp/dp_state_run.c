@@ -73,6 +73,7 @@ dp_run_bus_open(struct dp_bus_conf *b, char *err, size_t err_size)
 
 	vbus_ctl_lock();
 	if (b->connector == DP_CONNECTOR_VFIO_USER) {
+		r->bus->no_ports = b->no_ports;
 		ret = vbus_connector_vfio_user(r->bus, b->socket, why, sizeof(why));
 	} else if (b->connector == DP_CONNECTOR_WINDOW) {
 		ret = vbus_connector_window(r->bus, b->window, b->size,

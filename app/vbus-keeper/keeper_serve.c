@@ -219,13 +219,19 @@ on_region_write(void *arg, uint32_t index, uint64_t offset, const void *buf, uin
 	const uint64_t fastcall = offsetof(struct vbus_pci_signals, fastcall);
 	const uint64_t latch = offset < VBUS_LINK_REGS ? VBUS_LINK_REGS - offset : 0;
 
+	/* Signals: who comes looks at everything. */
+	if (index == VBUS_PCI_BAR_REGS && offset >= VBUS_PCI_DOORBELL) {
+		if ((l->ls->bridge.capabilities & VBUS_CAP_DOORBELL) == 0)
+			return 0;
+		index = VBUS_PCI_BAR_SIGNALS;
+		offset -= VBUS_PCI_DOORBELL;
+	}
 	switch (index) {
 	case VBUS_PCI_BAR_REGS:
 		memcpy(&l->ls->bridge.regs[latch != 0 ? offset : 0], buf,
 			len < latch ? len : latch);
 		return 0;
 	case VBUS_PCI_BAR_SIGNALS:
-		/* Signals: who comes looks at everything. */
 		return offset <= fastcall && offset + len > fastcall ? call_hold(l) : 0;
 	case VFU_PCI_CONFIG:
 		if (vbus_link_config_write(l->ls, (uint32_t)offset, buf, len))
@@ -241,14 +247,7 @@ on_region_io_fds(void *arg, uint32_t index, struct vfu_io_fd_info *fds, uint32_t
 {
 	struct keeper_link *l = arg;
 
-	if (index != VBUS_PCI_BAR_SIGNALS || max == 0)
-		return 0;
-	fds[0] = (struct vfu_io_fd_info){
-		.offset = offsetof(struct vbus_pci_signals, shmsignal),
-		.size = sizeof(uint32_t),
-		.fd = l->kick,
-	};
-	return 1;
+	return max > 0 ? vbus_vu_kick_info(index, l->kick, fds) : 0;
 }
 
 static int

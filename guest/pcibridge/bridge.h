@@ -48,7 +48,8 @@ struct vbus_pci_channel {
 struct vbus_pci_bridge {
 	struct pci_dev *pdev;
 	void __iomem *regs;	/* BAR 0 */
-	void __iomem *signals;	/* BAR 1 */
+	void __iomem *ports;	/* BAR 1, or NULL: there is none */
+	void __iomem *signals;	/* the doorbell in BAR 0; without VBUS_CAP_DOORBELL the ports */
 	u64 caps;		/* negotiated */
 	bool dead;		/* south does not answer any more, or is not to be asked */
 

@@ -55,7 +55,7 @@ int vbus_pci_bridge_call(struct vbus_pci_bridge *br, u32 vector, void *args, u32
 int vbus_pci_fastcall(struct vbus_pci_bridge *br, u32 vector, void *args, u32 len, void *data,
 		      u32 data_len)
 {
-	struct vbus_pci_signals __iomem *signals = br->signals;
+	struct vbus_pci_signals __iomem *signals = br->ports ?: br->signals;
 	struct vbus_pci_devicecall *devcall = args;
 	struct vbus_pci_channel_mem *mem;
 	struct vbus_pci_channel *ch;
@@ -82,6 +82,9 @@ int vbus_pci_fastcall(struct vbus_pci_bridge *br, u32 vector, void *args, u32 le
 	/* South sees all that before the call. */
 	mb();
 	iowrite32(smp_processor_id(), &signals->fastcall);
+	/* A store to memory is not waited for, but a load is behind it. */
+	if (!br->ports)
+		ioread32(&signals->fastcall);
 	/* The write is over, so south has answered: no stale value is read below. */
 	mb();
 	ret = (int)le32_to_cpu(READ_ONCE(mem->desc.result));

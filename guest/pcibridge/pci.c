@@ -16,11 +16,24 @@
 #include "bridge.h"
 
 /* Everything that this driver knows. */
-#define VBUS_PCI_CAPS VBUS_CAP_DEVNAME
+#define VBUS_PCI_CAPS (VBUS_CAP_DEVNAME | VBUS_CAP_DOORBELL)
 
 static ulong caps = VBUS_PCI_CAPS;
 module_param(caps, ulong, 0444);
 MODULE_PARM_DESC(caps, "bridge capabilities to ask for (0: none, plain version 2)");
+
+/* Is BAR 1 there, and was it given an address? */
+static bool vbus_pci_has_ports(struct pci_dev *pdev)
+{
+	return pci_resource_len(pdev, VBUS_PCI_BAR_SIGNALS) >= sizeof(struct vbus_pci_signals) &&
+	       !(pci_resource_flags(pdev, VBUS_PCI_BAR_SIGNALS) & IORESOURCE_UNSET);
+}
+
+static int vbus_pci_bars(struct pci_dev *pdev)
+{
+	return BIT(VBUS_PCI_BAR_REGS) |
+	       (vbus_pci_has_ports(pdev) ? BIT(VBUS_PCI_BAR_SIGNALS) : 0);
+}
 
 static int vbus_pci_map(struct vbus_pci_bridge *br)
 {
@@ -29,17 +42,22 @@ static int vbus_pci_map(struct vbus_pci_bridge *br)
 	br->regs = pci_iomap(pdev, VBUS_PCI_BAR_REGS, 0);
 	if (!br->regs)
 		return -ENOMEM;
-	br->signals = pci_iomap(pdev, VBUS_PCI_BAR_SIGNALS, 0);
-	if (!br->signals) {
-		pci_iounmap(pdev, br->regs);
-		return -ENOMEM;
+	/* On a machine without I/O ports there is the doorbell (vbus_pci_start()). */
+	if (vbus_pci_has_ports(pdev)) {
+		br->ports = pci_iomap(pdev, VBUS_PCI_BAR_SIGNALS, 0);
+		if (!br->ports) {
+			pci_iounmap(pdev, br->regs);
+			return -ENOMEM;
+		}
 	}
+	br->signals = br->ports;
 	return 0;
 }
 
 static void vbus_pci_unmap(struct vbus_pci_bridge *br)
 {
-	pci_iounmap(br->pdev, br->signals);
+	if (br->ports)
+		pci_iounmap(br->pdev, br->ports);
 	pci_iounmap(br->pdev, br->regs);
 }
 
@@ -47,12 +65,11 @@ static int vbus_pci_enable(struct pci_dev *pdev)
 {
 	int ret;
 
-	ret = pci_enable_device(pdev);
+	ret = vbus_pci_has_ports(pdev) ? pci_enable_device(pdev) : pci_enable_device_mem(pdev);
 	if (ret)
 		return ret;
 	if (pdev->revision != VBUS_PCI_REVISION ||
-	    pci_resource_len(pdev, VBUS_PCI_BAR_REGS) < sizeof(struct vbus_pci_regs) ||
-	    pci_resource_len(pdev, VBUS_PCI_BAR_SIGNALS) < sizeof(struct vbus_pci_signals)) {
+	    pci_resource_len(pdev, VBUS_PCI_BAR_REGS) < sizeof(struct vbus_pci_regs)) {
 		dev_err(&pdev->dev, "revision %u is not known\n", pdev->revision);
 		ret = -ENODEV;
 		goto err_disable;
@@ -60,7 +77,7 @@ static int vbus_pci_enable(struct pci_dev *pdev)
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
 	if (ret)
 		goto err_disable;
-	ret = pci_request_regions(pdev, "vbus_pcibridge");
+	ret = pci_request_selected_regions(pdev, vbus_pci_bars(pdev), "vbus_pcibridge");
 	if (ret)
 		goto err_disable;
 	pci_set_master(pdev);
@@ -75,18 +92,28 @@ err_disable:
 static void vbus_pci_disable(struct pci_dev *pdev)
 {
 	pci_clear_master(pdev);
-	pci_release_regions(pdev);
+	pci_release_selected_regions(pdev, vbus_pci_bars(pdev));
 	pci_disable_device(pdev);
 }
 
 /* From NEGOTIATE to the first event. */
 static int vbus_pci_start(struct vbus_pci_bridge *br)
 {
+	u64 want = caps & VBUS_PCI_CAPS;
 	int ret;
 
-	ret = vbus_pci_negotiate(br, caps & VBUS_PCI_CAPS);
+	if (pci_resource_len(br->pdev, VBUS_PCI_BAR_REGS) <
+	    VBUS_PCI_DOORBELL + sizeof(struct vbus_pci_signals))
+		want &= ~VBUS_CAP_DOORBELL;
+	ret = vbus_pci_negotiate(br, want);
 	if (ret)
 		return ret;
+	if (br->caps & VBUS_CAP_DOORBELL)
+		br->signals = br->regs + VBUS_PCI_DOORBELL;
+	if (!br->signals) {
+		dev_err(&br->pdev->dev, "no I/O ports, and no other signals\n");
+		return -ENODEV;
+	}
 	ret = vbus_pci_channels_init(br);
 	if (ret)
 		return ret;

@@ -15,7 +15,7 @@
 #define VBUS_PCI_REVISION  2U	   /* the version of this ABI: never changes */
 
 #define VBUS_PCI_BAR_REGS    0 /* memory */
-#define VBUS_PCI_BAR_SIGNALS 1 /* I/O ports */
+#define VBUS_PCI_BAR_SIGNALS 1 /* I/O ports; not there where there are none */
 
 /** A call: written to BAR 0, nested in SLOWCALL, or at the head of a fastcall block. */
 struct vbus_pci_call_desc {
@@ -53,6 +53,9 @@ VBUS_ASSERT_OFFSET(struct vbus_pci_signals, fastcall, 4);
 VBUS_ASSERT_OFFSET(struct vbus_pci_signals, shmsignal, 8);
 VBUS_ASSERT_OFFSET(struct vbus_pci_signals, pad, 12);
 
+/** With VBUS_CAP_DOORBELL a struct vbus_pci_signals lies here in BAR 0, too. */
+#define VBUS_PCI_DOORBELL 2048U
+
 /** Vectors of bridge calls. */
 #define VBUS_PCI_BRIDGE_NEGOTIATE     0U
 #define VBUS_PCI_BRIDGE_QREG	      1U
@@ -65,7 +68,8 @@ VBUS_ASSERT_OFFSET(struct vbus_pci_signals, pad, 12);
 #define VBUS_PCI_CALL_VERSION 1U /* never changes: everything new is a capability */
 
 /** Bridge capabilities (NEGOTIATE); doc/abi.md section 6 has the table of all bits. */
-#define VBUS_CAP_DEVNAME (1ULL << 0) /* the bridge call DEVNAME exists */
+#define VBUS_CAP_DEVNAME  (1ULL << 0) /* the bridge call DEVNAME exists */
+#define VBUS_CAP_DOORBELL (1ULL << 1) /* signals may be stored to BAR 0 */
 
 /** NEGOTIATE: south masks the capabilities and writes the block back. */
 struct vbus_pci_negotiate {

@@ -246,9 +246,25 @@ vbus_bridge_call(struct vbus_bridge *b, uint32_t vector, uint64_t datap, uint32_
 	return result;
 }
 
+static void
+doorbell_write(struct vbus_bridge *b, uint64_t off, const void *buf, uint32_t len)
+{
+	uint32_t value;
+
+	/* Nothing is there for who did not ask for it. */
+	if ((b->ls->bridge.capabilities & VBUS_CAP_DOORBELL) == 0 || off % sizeof(value) != 0)
+		return;
+	for (uint32_t at = 0; len - at >= sizeof(value); at += sizeof(value)) {
+		memcpy(&value, (const uint8_t *)buf + at, sizeof(value));
+		vbus_bridge_signal_write(b, off + at, value);
+	}
+}
+
 void
 vbus_bridge_regs_write(struct vbus_bridge *b, uint64_t off, const void *buf, uint32_t len)
 {
+	if (off >= VBUS_PCI_DOORBELL)
+		doorbell_write(b, off - VBUS_PCI_DOORBELL, buf, len);
 	if (off >= VBUS_LINK_REGS)
 		return;
 	if (len > VBUS_LINK_REGS - off)

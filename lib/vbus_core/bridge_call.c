@@ -24,7 +24,7 @@
 #include <vbus/device.h>
 #include <vbus/pci.h>
 
-#define BRIDGE_CAPABILITIES VBUS_CAP_DEVNAME
+#define BRIDGE_CAPABILITIES (VBUS_CAP_DEVNAME | VBUS_CAP_DOORBELL)
 
 /* The slot's device when it has this id and north was told of it. */
 static struct vbus_device *

@@ -147,6 +147,20 @@ vbus_vu_region_info(uint32_t index, struct vfu_region_info *info)
 }
 
 int
+vbus_vu_kick_info(uint32_t index, int fd, struct vfu_io_fd_info *info)
+{
+	if (index != VBUS_PCI_BAR_SIGNALS && index != VBUS_PCI_BAR_REGS)
+		return 0;
+	*info = (struct vfu_io_fd_info){
+		.offset = (index == VBUS_PCI_BAR_REGS ? VBUS_PCI_DOORBELL : 0) +
+			  offsetof(struct vbus_pci_signals, shmsignal),
+		.size = sizeof(uint32_t),
+		.fd = fd,
+	};
+	return 1;
+}
+
+int
 vbus_vu_irq_info(uint32_t index, uint32_t *flags, uint32_t *count)
 {
 	*flags = 0;

@@ -104,6 +104,8 @@ struct vu_state *vbus_vu_state(struct vbus_link_state *ls);
 
 /** Regions and interrupts of the function, as struct vfu_ops wants them. 0. */
 int vbus_vu_region_info(uint32_t index, struct vfu_region_info *info);
+/** What stands for a store to `shmsignal` there, @p fd: 1, or 0: not in this region. */
+int vbus_vu_kick_info(uint32_t index, int fd, struct vfu_io_fd_info *info);
 int vbus_vu_irq_info(uint32_t index, uint32_t *flags, uint32_t *count);
 /** What vfu_session_open() serves. */
 struct vfu_session_conf vbus_vu_conf(const struct vfu_ops *ops, void *arg);

@@ -85,7 +85,10 @@ void vbus_bridge_leave(struct vbus_bridge *b);
 /** The session's memory map: the connector adds and removes regions. */
 struct vbus_memmap *vbus_bridge_memmap(struct vbus_bridge *b);
 
-/** BAR 0: write of 1, 2, 4, 8 (any) bytes at @p off; the call descriptor is latched. */
+/**
+ * BAR 0: write of 1, 2, 4, 8 (any) bytes at @p off; the call descriptor is latched. With
+ * VBUS_CAP_DOORBELL whole words behind VBUS_PCI_DOORBELL are signals.
+ */
 void vbus_bridge_regs_write(struct vbus_bridge *b, uint64_t off, const void *buf, uint32_t len);
 /** BAR 0: a read of 4 or more bytes at offset 0 runs the call; others give back what was latched. */
 void vbus_bridge_regs_read(struct vbus_bridge *b, uint64_t off, void *buf, uint32_t len);

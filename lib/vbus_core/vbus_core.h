@@ -144,6 +144,7 @@ struct vbus_bus {
 	uint32_t refs;		    /**< users: vdevs, links by null=, configuration */
 	struct vbus_bridge *bridge; /**< south half of the register protocol; made with the bus */
 	struct vbus_connector *connector; /**< NULL: none yet */
+	bool no_ports; /**< the function has no BAR 1; to be set before the connector */
 	TAILQ_ENTRY(vbus_bus) next;
 };
 

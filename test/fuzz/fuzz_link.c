@@ -344,8 +344,8 @@ register_events(void)
 void
 link_restart(struct fuzz_in *in)
 {
-	const struct vbus_pci_negotiate args = {
-		VBUS_PCI_MAGIC, VBUS_PCI_CALL_VERSION, in_8(in) & 1 ? VBUS_CAP_DEVNAME : 0};
+	const struct vbus_pci_negotiate args = {VBUS_PCI_MAGIC, VBUS_PCI_CALL_VERSION,
+		in_8(in) & (VBUS_CAP_DEVNAME | VBUS_CAP_DOORBELL)};
 
 	lk.nb_rings = 0;
 	lk.next = LINK_HEAP;

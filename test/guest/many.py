@@ -34,7 +34,7 @@ RUNS = ((2315, 2685), (1114, 1386), (527, 723), (240, 384), (103, 209), (103, 20
 
 def config(names):
     """With these on the bus; all exist."""
-    text = f'mode = adaptive\nbus vm1 {{ socket = {{folder}}/vm1.sock  devices = {{ {", ".join(names)} }} }}\n'
+    text = f'mode = adaptive\nbus vm1 {{ socket = {{folder}}/vm1.sock  ports = no  devices = {{ {", ".join(names)} }} }}\n'
     for name, kind in ALL.items():
         key = 'listen = {folder}/keep' if name == KEEP else KEYS[kind].replace('%s', name)
         text += f'device {name} {{ class = {kind}  {key} }}\n'

@@ -117,20 +117,28 @@ pci_call(struct rte_vbus_link *link, uint32_t vector, uint64_t datap, uint32_t l
 	return -ENOTCONN;
 }
 
+/* What was negotiated does not change while devices are open. */
+static void
+pci_store(const struct rte_vbus_link *link, uint32_t off, uint32_t value)
+{
+	const struct pci_tp *tp = link->transport;
+
+	if ((link->caps & VBUS_CAP_DOORBELL) != 0)
+		vbus_pci_io_ring(&tp->io, off, value);
+	else
+		vbus_pci_io_signal(&tp->io, off, value);
+}
+
 static void
 pci_signal(struct rte_vbus_link *link, uint32_t off, uint32_t value)
 {
-	struct pci_tp *tp = link->transport;
-
-	vbus_pci_io_signal(&tp->io, off, value);
+	pci_store(link, off, value);
 }
 
 static void
 pci_kick(const struct rte_vbus_link *link, uint32_t handle)
 {
-	const struct pci_tp *tp = link->transport;
-
-	vbus_pci_io_signal(&tp->io, offsetof(struct vbus_pci_signals, shmsignal), handle);
+	pci_store(link, offsetof(struct vbus_pci_signals, shmsignal), handle);
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
@@ -169,6 +177,7 @@ pci_start(struct rte_vbus_link *link, char *err, size_t err_size)
 		free(tp);
 		return ret;
 	}
+	link->no_ports = tp->io.port_fd < 0;
 	ret = irq_start(tp);
 	link->polled = ret != 0;
 	if (ret != 0)

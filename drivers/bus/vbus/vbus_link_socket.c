@@ -225,10 +225,7 @@ bar1_done(void *arg, int status, const struct vfu_reply *reply)
 
 	if (!setup_answer(tp, "region 1", status))
 		return;
-	if (reply->region->size < sizeof(struct vbus_pci_signals)) {
-		vbus_link_fail(tp->link, "BAR 1 is too small");
-		return;
-	}
+	tp->link->no_ports = reply->region->size < sizeof(struct vbus_pci_signals);
 	setup_next(tp);
 }
 
@@ -283,12 +280,8 @@ kick_soft(struct socket_tp *tp)
 }
 
 static void
-kick_done(void *arg, int status, const struct vfu_reply *reply)
+kick_take(struct socket_tp *tp, uint64_t off, int status, const struct vfu_reply *reply)
 {
-	const uint64_t off = offsetof(struct vbus_pci_signals, shmsignal);
-	struct socket_tp *tp = arg;
-
-	tp->nb_setup--;
 	for (uint32_t i = 0; status == 0 && tp->kick_fd < 0 && i < reply->io_fds.count; i++) {
 		const struct vfu_io_fd *e = &reply->io_fds.entries[i];
 
@@ -298,6 +291,26 @@ kick_done(void *arg, int status, const struct vfu_reply *reply)
 		tp->kick_fd = reply->fds[e->fd_index];
 		reply->fds[e->fd_index] = -1;
 	}
+}
+
+/* In place of the doorbell; the same file as for the port, where there is one. */
+static void
+doorbell_done(void *arg, int status, const struct vfu_reply *reply)
+{
+	struct socket_tp *tp = arg;
+
+	tp->nb_setup--;
+	kick_take(tp, VBUS_PCI_DOORBELL + offsetof(struct vbus_pci_signals, shmsignal), status,
+		reply);
+}
+
+static void
+kick_done(void *arg, int status, const struct vfu_reply *reply)
+{
+	struct socket_tp *tp = arg;
+
+	tp->nb_setup--;
+	kick_take(tp, offsetof(struct vbus_pci_signals, shmsignal), status, reply);
 	if (tp->kick_fd >= 0)
 		/* lcores write to it: a full counter must not stop them. */
 		(void)fcntl(tp->kick_fd, F_SETFL, O_NONBLOCK);
@@ -346,6 +359,9 @@ setup_burst(struct rte_vbus_link *link)
 		ret = SETUP(bar0_done, vfu_client_region_info(tp->client, VFU_PCI_BAR0, &call));
 	if (ret == 0)
 		ret = SETUP(bar1_done, vfu_client_region_info(tp->client, VFU_PCI_BAR1, &call));
+	if (ret == 0)
+		ret = SETUP(
+			doorbell_done, vfu_client_region_io_fds(tp->client, VFU_PCI_BAR0, &call));
 	if (ret == 0)
 		ret = SETUP(kick_done, vfu_client_region_io_fds(tp->client, VFU_PCI_BAR1, &call));
 	if (ret == 0)
@@ -445,10 +461,15 @@ static void
 socket_signal(struct rte_vbus_link *link, uint32_t off, uint32_t value)
 {
 	struct socket_tp *tp = link->transport;
+	uint32_t bar = VFU_PCI_BAR1;
 
 	if (tp->client == NULL)
 		return;
-	(void)vfu_client_region_post(tp->client, VFU_PCI_BAR1, off, &value, sizeof(value));
+	if (link->no_ports) {
+		bar = VFU_PCI_BAR0;
+		off += VBUS_PCI_DOORBELL;
+	}
+	(void)vfu_client_region_post(tp->client, bar, off, &value, sizeof(value));
 	socket_send(tp);
 }
 

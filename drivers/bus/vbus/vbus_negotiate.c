@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OUR_CAPS VBUS_CAP_DEVNAME
+#define OUR_CAPS (VBUS_CAP_DEVNAME | VBUS_CAP_DOORBELL)
 
 /* -ENOTCONN: whoever failed the call has failed the link already. */
 static bool
@@ -62,7 +62,11 @@ negotiate_done(struct rte_vbus_link *link, struct vbus_call *c)
 	if (!call_failed(link, "NEGOTIATE", c, VBUS_PCI_CALL_VERSION)) {
 		/* Only what was asked for, whatever the answer says. */
 		link->caps = c->block.negotiate.capabilities & OUR_CAPS;
-		qreg(link);
+		if (link->no_ports && (link->caps & VBUS_CAP_DOORBELL) == 0)
+			vbus_link_fail(
+				link, "it has no I/O ports, and south takes no other signals");
+		else
+			qreg(link);
 	}
 	free(c);
 }

@@ -2,15 +2,15 @@
  * Copyright(c) 2026 vbus developers
  *
  * The registers of a bridge function (doc/abi.md section 1) under vfio-pci or a UIO driver.
- * BAR 0 is mapped memory. BAR 1 is I/O ports: VFIO has a region for them, elsewhere it is the
- * file that sysfs has for the BAR. Both are one pwrite(2) and need no right of the calling
+ * BAR 0 is mapped memory. BAR 1 is I/O ports, if there are any: VFIO has a region for them,
+ * elsewhere it is the file that sysfs has for the BAR. Both are one pwrite(2) and need no right of the calling
  * thread; in and out instructions would need iopl(2) in each lcore, which started long before
  * we are asked.
  *
  * MSI is set up by us and not through EAL's interrupt handle: EAL would choose MSI-X, which
  * the function has not, and our control thread can wait for the eventfd itself.
  *
- * Threads: vbus_pci_io_signal() any; the rest: control lock held.
+ * Threads: vbus_pci_io_signal() and _ring() any; the rest: control lock held.
  * Ownership: the PCI device is mapped before open and unmapped after close (vbus_pci.c).
  */
 
@@ -47,8 +47,10 @@ ports_vfio(struct vbus_pci_io *io)
 	io->port_fd = vfio_fd(io);
 	if (ioctl(io->port_fd, VFIO_DEVICE_GET_REGION_INFO, &info) != 0)
 		return -errno;
-	if (info.size < sizeof(struct vbus_pci_signals))
-		return -EIO;
+	if (info.size < sizeof(struct vbus_pci_signals)) {
+		io->port_fd = -1;
+		return info.size == 0 ? 0 : -EIO;
+	}
 	io->port_off = info.offset;
 	return 0;
 }
@@ -62,7 +64,7 @@ ports_sysfs(struct vbus_pci_io *io)
 		io->dev->device.name, VBUS_PCI_BAR_SIGNALS);
 	io->port_fd = open(path, O_RDWR | O_CLOEXEC);
 	if (io->port_fd < 0)
-		return -errno;
+		return errno == ENOENT ? 0 : -errno;
 	io->own_port_fd = true;
 	io->port_off = 0;
 	return 0;
@@ -181,4 +183,11 @@ vbus_pci_io_signal(const struct vbus_pci_io *io, uint32_t off, uint32_t value)
 	/* Nobody is there to be signalled when it fails: the function is gone. */
 	if (pwrite(io->port_fd, &value, sizeof(value), (off_t)(io->port_off + off)) < 0)
 		return;
+}
+
+void
+vbus_pci_io_ring(const struct vbus_pci_io *io, uint32_t off, uint32_t value)
+{
+	/* Its barrier orders what is signalled before it. */
+	rte_write32(value, (uint8_t *)io->regs + VBUS_PCI_DOORBELL + off);
 }

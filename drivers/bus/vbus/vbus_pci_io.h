@@ -19,7 +19,7 @@ struct rte_pci_device;
 struct vbus_pci_io {
 	struct rte_pci_device *dev;
 	void *regs;	   /* BAR 0, mapped */
-	int port_fd;	   /* BAR 1 is read and written through this */
+	int port_fd;	   /* BAR 1 is written through this; -1: there is none */
 	bool own_port_fd;  /* to be closed */
 	uint64_t port_off; /* of BAR 1 in it */
 };
@@ -37,7 +37,9 @@ int vbus_pci_io_master(const struct vbus_pci_io *io, bool on);
 int vbus_pci_io_irq(const struct vbus_pci_io *io, int fd);
 /* Run a bridge call: south has done it when this returns. */
 int32_t vbus_pci_io_call(const struct vbus_pci_io *io, const struct vbus_pci_call_desc *desc);
-/* Write a signal register. Any thread, no lock: one system call. */
+/* Write a signal register: a port, one system call. Any thread, no lock. */
 void vbus_pci_io_signal(const struct vbus_pci_io *io, uint32_t off, uint32_t value);
+/* The same by the doorbell (VBUS_CAP_DOORBELL): a store, which nobody waits for. */
+void vbus_pci_io_ring(const struct vbus_pci_io *io, uint32_t off, uint32_t value);
 
 #endif /* VBUS_PCI_IO_H */

@@ -259,7 +259,10 @@ vu_set_irqs(void *arg, const struct vfu_set_irqs *set)
 static int
 vu_region_info(void *arg, uint32_t index, struct vfu_region_info *info)
 {
-	(void)arg;
+	const struct vu *u = arg;
+
+	if (index == VBUS_PCI_BAR_SIGNALS && u->bus->no_ports)
+		return 0;
 	return vbus_vu_region_info(index, info);
 }
 
@@ -284,6 +287,9 @@ vu_region_read(void *arg, uint32_t index, uint64_t offset, void *buf, uint32_t l
 		vbus_bridge_config_read(u->bus->bridge, (uint32_t)offset, buf, len);
 		if (offset <= PCI_STATUS && PCI_STATUS - offset < len && intx_status(u))
 			((uint8_t *)buf)[PCI_STATUS - offset] |= PCI_STATUS_INTERRUPT;
+		if (u->bus->no_ports && offset <= PCI_BASE_ADDRESS_1 &&
+			PCI_BASE_ADDRESS_1 - offset < len)
+			((uint8_t *)buf)[PCI_BASE_ADDRESS_1 - offset] = 0;
 	}
 	return 0; /* signals read as zeros, which is what buf holds */
 }
@@ -297,6 +303,8 @@ vu_region_write(void *arg, uint32_t index, uint64_t offset, const void *buf, uin
 	vu_settle(u);
 	switch (index) {
 	case VBUS_PCI_BAR_REGS:
+		if (offset >= VBUS_PCI_DOORBELL) /* may be a call */
+			call_begins(u);
 		vbus_bridge_regs_write(u->bus->bridge, offset, buf, len);
 		return 0;
 	case VBUS_PCI_BAR_SIGNALS:
@@ -323,15 +331,10 @@ vu_region_io_fds(void *arg, uint32_t index, struct vfu_io_fd_info *fds, uint32_t
 {
 	struct vu *u = arg;
 
-	if (index != VBUS_PCI_BAR_SIGNALS || max == 0 || u->st->kick_fd_plus_1 == 0)
-		return 0;
 	/* Any handle: the kick looks at every block whose signal is set (DECISIONS 24). */
-	fds[0] = (struct vfu_io_fd_info){
-		.offset = offsetof(struct vbus_pci_signals, shmsignal),
-		.size = sizeof(uint32_t),
-		.fd = u->st->kick_fd_plus_1 - 1,
-	};
-	return 1;
+	return u->st->kick_fd_plus_1 != 0 && max > 0
+		       ? vbus_vu_kick_info(index, u->st->kick_fd_plus_1 - 1, fds)
+		       : 0;
 }
 
 static int
@@ -563,6 +566,10 @@ vbus_connector_vfio_user(struct vbus_bus *bus, const char *path, char *err, size
 		snprintf(err, err_size, "bus %s has a connector already (%s)", bus->name,
 			bus->connector->ops->name);
 		return -EBUSY;
+	}
+	if (bus->no_ports && vbus_keeper_connected()) { /* which would show them while it serves */
+		snprintf(err, err_size, "bus %s: behind a keeper a function has ports", bus->name);
+		return -EOPNOTSUPP;
 	}
 	snprintf(why, sizeof(why), "out of memory");
 	ret = -ENOMEM;

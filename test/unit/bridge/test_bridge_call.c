@@ -126,7 +126,7 @@ test_crossing(void)
 		memcpy(&back, n.mem + 0x302000 - i, i);
 		memcpy((uint8_t *)&back + i, n.mem + 0x300000, 16 - i);
 		CU_ASSERT_EQUAL(back.magic, VBUS_PCI_MAGIC);
-		CU_ASSERT_EQUAL(back.capabilities, VBUS_CAP_DEVNAME);
+		CU_ASSERT_EQUAL(back.capabilities, VBUS_CAP_DEVNAME | VBUS_CAP_DOORBELL);
 	}
 	/* The answer has no place: nothing happened. */
 	CU_ASSERT_EQUAL(north_negotiate(&n, 0, NULL), 1);
@@ -161,8 +161,8 @@ test_negotiate(void)
 	CU_ASSERT_EQUAL(north_negotiate(&n, 0, &granted), 1);
 	CU_ASSERT_EQUAL(granted, 0);
 	CU_ASSERT_EQUAL(north_negotiate(&n, ~0ULL, &granted), 1);
-	CU_ASSERT_EQUAL(granted, VBUS_CAP_DEVNAME);
-	CU_ASSERT_EQUAL(north_info(&n).capabilities, VBUS_CAP_DEVNAME);
+	CU_ASSERT_EQUAL(granted, VBUS_CAP_DEVNAME | VBUS_CAP_DOORBELL);
+	CU_ASSERT_EQUAL(north_info(&n).capabilities, granted);
 	/* It resets all. */
 	dev = one_open(&n, &handle);
 	CU_ASSERT_EQUAL(north_call(&n, 3, &channel, sizeof(channel)), 0);
@@ -307,6 +307,59 @@ test_fastcall(void)
 	CU_ASSERT_EQUAL(channel_add(&n, 1, 24, NORTH_SIZE), 0);
 	vbus_bridge_signal_write(n.b, 4, 1);
 	CU_ASSERT_EQUAL(refused(&n, VBUS_REFUSED_ADDRESS), 2);
+	vbus_device_delete(dev);
+	north_down(&n);
+}
+
+/* Signals by BAR 0: for who negotiated it, in whole words. */
+static void
+test_doorbell(void)
+{
+	const struct vbus_pci_deviceopen open = {.devid = 1, .version = DUMMY_VERSION};
+	const uint64_t bell = VBUS_PCI_DOORBELL;
+	uint32_t words[10] = {0};
+	struct vbus_device *dev;
+	uint64_t handle, before;
+	struct north n;
+
+	north_up(&n, false);
+	dev = one_open(&n, &handle);
+	vbus_bridge_regs_write(n.b, bell + 8, words, 4);
+	vbus_bridge_regs_write(n.b, bell, words, 32);
+	CU_ASSERT_EQUAL(north_info(&n).nb_signals_in, 0);
+
+	CU_ASSERT_EQUAL(north_negotiate(&n, VBUS_CAP_DOORBELL, NULL), 1);
+	CU_ASSERT_EQUAL(channel_add(&n, 5, 24, NORTH_FAST), 0);
+	memcpy(n.mem + NORTH_DATA, &open, sizeof(open));
+	words[0] = 6;
+	fast_call(&n, 6, NORTH_FAST, VBUS_PCI_HC_DEVCLOSE, 8); /* no such channel: runs nothing */
+	CU_ASSERT_EQUAL(fast_result(&n, NORTH_FAST), 0x5a5a5a5a);
+	words[0] = 5;
+	vbus_bridge_regs_write(n.b, bell + 4, words, 4);
+	CU_ASSERT_EQUAL(fast_result(&n, NORTH_FAST), -ENOENT); /* NEGOTIATE closed all */
+	CU_ASSERT_EQUAL(north_info(&n).nb_signals_in, 2);
+	/* What the load behind it gives. */
+	vbus_bridge_regs_read(n.b, bell + 4, words, 4);
+	CU_ASSERT_EQUAL(words[0], 0);
+	CU_ASSERT_EQUAL(north_info(&n).nb_failed_calls, 1);
+
+	/* Parts of words, and what lies around. */
+	vbus_bridge_regs_write(n.b, bell + 9, words, 4);
+	vbus_bridge_regs_write(n.b, bell + 8, words, 3);
+	vbus_bridge_regs_write(n.b, bell - 4, words, 8);
+	vbus_bridge_regs_write(n.b, 64, words, 40);
+	CU_ASSERT_EQUAL(north_info(&n).nb_signals_in, 2);
+	before = refused(&n, VBUS_REFUSED_HANDLE);
+	vbus_bridge_regs_write(n.b, bell + 28, words, 40);
+	vbus_bridge_regs_write(n.b, UINT64_MAX - 3, words, 4);
+	CU_ASSERT_EQUAL(refused(&n, VBUS_REFUSED_HANDLE), before); /* padding */
+	words[0] = 77;
+	vbus_bridge_regs_write(n.b, bell + 8, words, 4);
+	CU_ASSERT_EQUAL(refused(&n, VBUS_REFUSED_HANDLE), before + 1);
+	/* A reset ends it. */
+	vbus_bridge_reset(n.b, true);
+	vbus_bridge_regs_write(n.b, bell + 8, words, 4);
+	CU_ASSERT_EQUAL(refused(&n, VBUS_REFUSED_HANDLE), before + 1);
 	vbus_device_delete(dev);
 	north_down(&n);
 }
@@ -513,6 +566,7 @@ main(void)
 		{"NEGOTIATE", test_negotiate},
 		{"QREG", test_qreg},
 		{"fast calls", test_fastcall},
+		{"doorbell", test_doorbell},
 		{"DEVOPEN and DEVCLOSE", test_open_close},
 		{"DEVCALL", test_devcall},
 		{"DEVSHM", test_devshm},

@@ -239,6 +239,9 @@ rig_south_start(struct vbus_bus *bus)
 	int ret = 0;
 
 	vbus_ctl_lock();
+#ifdef RIG_NO_PORTS
+	bus->no_ports = true;
+#endif
 	if (strcmp(RIG_KIND, "socket") == 0)
 		ret = vbus_connector_vfio_user(bus, rig_path(bus->name), err, sizeof(err));
 	vbus_ctl_unlock();

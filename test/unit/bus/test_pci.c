@@ -40,7 +40,9 @@ static struct {
 	bool gone;	/* reads are all ones */
 	bool say_eperm; /* the next call's result */
 	bool open;
-	_Atomic int irqs, kicks, last_kick;
+	bool no_ports;
+	bool no_doorbell; /* south does not grant it */
+	_Atomic int rings, irqs, kicks, last_kick;
 	_Atomic int maps, unmaps;
 } fn = {.irq_fd = -1};
 
@@ -75,7 +77,7 @@ vbus_pci_io_open(struct vbus_pci_io *io, struct rte_pci_device *d, char *err, si
 {
 	(void)err;
 	(void)err_size;
-	*io = (struct vbus_pci_io){.dev = d};
+	*io = (struct vbus_pci_io){.dev = d, .port_fd = fn.no_ports ? -1 : 0};
 	fn.open = true;
 	return 0;
 }
@@ -139,6 +141,8 @@ vbus_pci_io_irq(const struct vbus_pci_io *io, int fd)
 int32_t
 vbus_pci_io_call(const struct vbus_pci_io *io, const struct vbus_pci_call_desc *desc)
 {
+	int32_t ret;
+
 	(void)io;
 	if (fn.gone)
 		return -1;
@@ -146,15 +150,18 @@ vbus_pci_io_call(const struct vbus_pci_io *io, const struct vbus_pci_call_desc *
 		fn.say_eperm = false;
 		return -EPERM;
 	}
-	return vbus_null_call(fn.north, desc->vector, desc->datap, desc->len);
+	ret = vbus_null_call(fn.north, desc->vector, desc->datap, desc->len);
+	if (desc->vector == VBUS_PCI_BRIDGE_NEGOTIATE && fn.no_doorbell)
+		((struct vbus_pci_negotiate *)(uintptr_t)desc->datap)->capabilities &=
+			~VBUS_CAP_DOORBELL;
+	return ret;
 }
 
-void
-vbus_pci_io_signal(const struct vbus_pci_io *io, uint32_t off, uint32_t value)
+static void
+store(uint32_t off, uint32_t value)
 {
 	const uint64_t one = 1;
 
-	(void)io;
 	if (off != offsetof(struct vbus_pci_signals, shmsignal)) {
 		vbus_null_signal(fn.north, off, value);
 		return;
@@ -163,6 +170,23 @@ vbus_pci_io_signal(const struct vbus_pci_io *io, uint32_t off, uint32_t value)
 	fn.kicks++;
 	if (write(vbus_null_kick_fd(fn.north), &one, sizeof(one)) < 0)
 		fprintf(stderr, "kick is lost\n");
+}
+
+void
+vbus_pci_io_signal(const struct vbus_pci_io *io, uint32_t off, uint32_t value)
+{
+	CU_ASSERT_TRUE(io->port_fd >= 0);
+	CU_ASSERT_TRUE(fn.no_doorbell);
+	store(off, value);
+}
+
+void
+vbus_pci_io_ring(const struct vbus_pci_io *io, uint32_t off, uint32_t value)
+{
+	(void)io;
+	CU_ASSERT_FALSE(fn.no_doorbell);
+	fn.rings++;
+	store(off, value);
 }
 
 /* EAL detaches by the device's bus. */
@@ -364,6 +388,34 @@ test_polled(void)
 	fn.no_msi = false;
 }
 
+/* A south from before the doorbell: ports; and a function without them: the doorbell, or no link. */
+static void
+test_ports(void)
+{
+	int rings = fn.rings;
+
+	fn.no_doorbell = true;
+	CU_ASSERT_EQUAL_FATAL(probe(), 0);
+	CU_ASSERT_TRUE(rig_wait_bound(LINK ".a", true));
+	talk();
+	CU_ASSERT_EQUAL(remove_(), 0);
+	CU_ASSERT_EQUAL(fn.rings, rings);
+
+	fn.no_ports = true;
+	fn.no_doorbell = false;
+	CU_ASSERT_EQUAL_FATAL(probe(), 0);
+	CU_ASSERT_TRUE(rig_wait_bound(LINK ".a", true));
+	talk();
+	CU_ASSERT_EQUAL(remove_(), 0);
+	CU_ASSERT_TRUE(fn.rings > rings);
+
+	fn.no_doorbell = true;
+	CU_ASSERT_EQUAL(probe(), 0); /* as with a south that is not there yet */
+	CU_ASSERT_PTR_NULL(rig_find(LINK ".a"));
+	CU_ASSERT_EQUAL(remove_(), 0);
+	fn.no_doorbell = fn.no_ports = false;
+}
+
 /* The kernel wants the function back: the devices go first, then it. */
 static void
 test_surprise(void)
@@ -418,6 +470,7 @@ main(void)
 		{"all ones, and back", test_gone_and_back},
 		{"remove", test_remove},
 		{"no interrupt", test_polled},
+		{"no ports", test_ports},
 		{"surprise removal", test_surprise},
 		{"cleanup", test_cleanup},
 		{NULL, NULL},

@@ -381,6 +381,42 @@ test_device(void)
 	put(bus);
 }
 
+/* A function without ports: no BAR 1, and what stands for a signal is in BAR 0. */
+static void
+test_no_ports(void)
+{
+	char err[256] = "";
+	struct vbus_bus *bus;
+	struct vfu_call c;
+	struct peer p;
+
+	vbus_ctl_lock();
+	bus = vbus_bus_get("arm");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(bus);
+	bus->no_ports = true;
+	CU_ASSERT_EQUAL_FATAL(vbus_connector_vfio_user(bus, path, err, sizeof(err)), 0);
+	vbus_ctl_unlock();
+	CU_ASSERT_EQUAL_FATAL(peer_open(&p), 0);
+	c = call(&p);
+	CU_ASSERT_EQUAL(region_size(&p, VFU_PCI_BAR0), 4096);
+	CU_ASSERT_EQUAL(region_size(&p, VFU_PCI_BAR1), 0);
+	CU_ASSERT_EQUAL(reg_read(&p, VFU_PCI_CONFIG, PCI_BASE_ADDRESS_1, 4), 0);
+	CU_ASSERT_EQUAL(p.value, 0);
+	CU_ASSERT_EQUAL(reg_read(&p, VFU_PCI_CONFIG, PCI_BASE_ADDRESS_0, 8), 0);
+	CU_ASSERT_EQUAL(p.value, 0);
+	CU_ASSERT_EQUAL(reg_write(&p, VFU_PCI_BAR1, 8, 1, 4), 0); /* is nothing */
+	CU_ASSERT_EQUAL(vfu_client_region_io_fds(p.c, VFU_PCI_BAR0, &c), 0);
+	CU_ASSERT_EQUAL(finish(&p), 0);
+	CU_ASSERT_EQUAL_FATAL(p.value, 1);
+	CU_ASSERT_EQUAL(p.io.offset, VBUS_PCI_DOORBELL + 8);
+	CU_ASSERT_EQUAL(p.io.size, 4);
+	close(p.fd);
+	CU_ASSERT_EQUAL(bridge_info(bus).nb_signals_in, 0);
+	vfu_client_free(p.c);
+	wait_no_peer(bus);
+	put(bus);
+}
+
 static void
 test_memory_and_call(void)
 {
@@ -533,7 +569,7 @@ test_kick_fd(void)
 
 	CU_ASSERT_EQUAL_FATAL(peer_open(&p), 0);
 	c = call(&p);
-	CU_ASSERT_EQUAL(vfu_client_region_io_fds(p.c, VFU_PCI_BAR0, &c), 0);
+	CU_ASSERT_EQUAL(vfu_client_region_io_fds(p.c, VFU_PCI_BAR2, &c), 0);
 	CU_ASSERT_EQUAL(finish(&p), 0);
 	CU_ASSERT_EQUAL(p.value, 0);
 	CU_ASSERT_EQUAL(vfu_client_region_io_fds(p.c, VFU_PCI_BAR1, &c), 0);
@@ -682,6 +718,7 @@ test_null_on_another(void)
 static const struct cu_test tests[] = {
 	{"vfio-user: paths", test_listen_errors},
 	{"vfio-user: the device", test_device},
+	{"vfio-user: no I/O ports", test_no_ports},
 	{"vfio-user: memory and a call", test_memory_and_call},
 	{"vfio-user: interrupts", test_interrupts},
 	{"vfio-user: an interrupt that would block", test_interrupt_full},
