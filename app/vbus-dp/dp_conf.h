@@ -128,10 +128,14 @@ void dp_conf_free(struct dp_conf *c);
 /**
  * Read a file into @p c, which dp_conf_init() made. Unknown sections and keys, duplicates, missing
  * references, impossible values: one line "FILE:LINE: reason" that names the key goes to @p err (the
- * first one found), nothing else. Not from two threads at once (libconfuse has one lexer).
- * @return 0, -EINVAL (said in err), -errno of reading it (said too); what is in @p c then is to be freed
+ * first one found), nothing else. A child process does it, which libconfuse may end for want of
+ * memory. Not from two threads at once.
+ * @return 0, -EINVAL (said in err), -errno of reading it (said too), -ENOMEM also when the child ended
+ *         before it was done; what is in @p c then is to be freed
  */
 int dp_conf_load(struct dp_conf *c, const char *path, char *err, size_t err_size);
+/** The same within this process, which ends when libconfuse finds no memory. It has one lexer. */
+int dp_conf_load_here(struct dp_conf *c, const char *path, char *err, size_t err_size);
 /**
  * The same of a text; it is changed.
  * @param file  what errors call it

@@ -7,7 +7,8 @@
  * with each value as it comes, while it knows the line.
  *
  * Threads: one at a time in the process, libconfuse's lexer is global; hence the one static pointer,
- * for its callbacks carry no argument. Ownership: an object belongs to the loader until its section
+ * for its callbacks carry no argument. A process that serves has its files read by a child
+ * (dp_conf_child.c). Ownership: an object belongs to the loader until its section
  * ends, then to the configuration.
  *
  * Sections are taken from libconfuse as soon as they end: it looks for a title among all those it
@@ -404,7 +405,7 @@ err:
 }
 
 int
-dp_conf_load(struct dp_conf *c, const char *path, char *err, size_t err_size)
+dp_conf_load_here(struct dp_conf *c, const char *path, char *err, size_t err_size)
 {
 	size_t len;
 	int ret = 0;

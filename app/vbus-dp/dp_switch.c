@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <rte_errno.h>
 #include <rte_malloc.h>
 
 /* ---- forwarding: lcores ------------------------------------------------------------------------ */
@@ -184,6 +183,7 @@ dp_switch_create(const char *name, uint32_t ageing_s, uint32_t size, char *err, 
 {
 	struct dp_switch *sw;
 	struct dp_port_list *list;
+	int ret;
 
 	if (size == 0 || size > (1u << 22)) {
 		errno = -dp_plane_err(err, err_size, -EINVAL,
@@ -206,8 +206,9 @@ dp_switch_create(const char *name, uint32_t ageing_s, uint32_t size, char *err, 
 	sw->ageing_s = ageing_s;
 	sw->size = size;
 	atomic_init(&sw->members, list);
-	if (dp_fdb_create(sw, err, err_size) < 0) {
-		errno = rte_errno != 0 ? rte_errno : ENOMEM;
+	ret = dp_fdb_create(sw, err, err_size);
+	if (ret < 0) {
+		errno = -ret;
 		goto err_free;
 	}
 	return sw;

@@ -125,6 +125,33 @@ test_round_trip(void)
 	dp_conf_free(&b);
 }
 
+/* As a file, which a child process reads. */
+static void
+test_file(void)
+{
+	char path[] = "/tmp/vbus-dp-test.XXXXXX", err[DP_ERR_SIZE], *here, *there;
+	const int fd = mkstemp(path);
+	struct dp_conf a, b;
+
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL(write(fd, everything, strlen(everything)), strlen(everything));
+	close(fd);
+	CU_ASSERT_EQUAL_FATAL(load_string(&a, everything, err), 0);
+	dp_conf_init(&b);
+	CU_ASSERT_EQUAL(dp_conf_load(&b, path, err, sizeof(err)), 0);
+	CU_ASSERT_STRING_EQUAL(err, "");
+	unlink(path);
+	check_everything(&b);
+	CU_ASSERT_EQUAL(dp_conf_device(&b, "web1")->bus_line, 10);
+	here = write_string(&a);
+	there = write_string(&b);
+	CU_ASSERT_STRING_EQUAL(here, there);
+	free(here);
+	free(there);
+	dp_conf_free(&a);
+	dp_conf_free(&b);
+}
+
 static void
 test_write_fails(void)
 {
@@ -257,6 +284,7 @@ test_set(void)
 static const struct cu_test tests[] = {
 	{"every key", test_everything},
 	{"written and read back", test_round_trip},
+	{"a file", test_file},
 	{"a full disk", test_write_fails},
 	{"nothing", test_empty},
 	{"20,000 devices", test_many},

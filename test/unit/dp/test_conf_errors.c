@@ -227,7 +227,46 @@ test_files(void)
 	dp_conf_free(&c);
 }
 
+/* The scanner's own allocations go by here; without memory it calls exit(). */
+__attribute__((visibility("default"))) void *cfg_yyalloc(size_t len);
+static int yyalloc_left = -1; /* until one fails; -1: none does */
+
+void *
+cfg_yyalloc(size_t len)
+{
+	if (yyalloc_left == 0)
+		return NULL;
+	yyalloc_left -= yyalloc_left > 0;
+	return malloc(len);
+}
+
+static void
+test_no_memory(void)
+{
+	char path[] = "/tmp/vbus-dp-test.XXXXXX", err[DP_ERR_SIZE];
+	int fd = mkstemp(path), failed = 0, i;
+	const char text[] = "switch s { ports = { 'a b', c } }";
+	struct dp_conf c;
+
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	close(fd);
+	for (i = 0; i < 100; i++) {
+		yyalloc_left = i;
+		dp_conf_init(&c);
+		if (dp_conf_load(&c, path, err, sizeof(err)) != 0) {
+			failed++;
+			CU_ASSERT_PTR_NOT_NULL(strstr(err, ":0: cannot be read: no memory"));
+		}
+		dp_conf_free(&c);
+	}
+	yyalloc_left = -1;
+	CU_ASSERT(failed > 0 && failed < 100);
+	unlink(path);
+}
+
 static const struct cu_test tests[] = {
+	{"a scanner without memory", test_no_memory},
 	{"line and words of each error", test_errors},
 	{"a good file after each bad one", test_good_after_bad},
 	{"too many devices on a bus", test_full_bus},
