@@ -239,17 +239,30 @@ def seen(rig):
     return device['faults'] + bus['faults'], device.get('fault') or bus.get('fault')
 
 
+def in_telemetry(rig):
+    """(faults, reason, is it negotiated) of c's link, as DPDK's telemetry tells."""
+    bus = link.telemetry(rig.dp, '/vbus/link,c')['/vbus/link']['south']
+    return bus['faults'], bus['fault'], bus['negotiated']
+
+
 def sigbus_shows(rig, hostile):
-    """The fault of a peer whose memory is gone: counted, named, gone with the next that opens."""
+    """The fault of a peer whose memory is gone: counted, named, one line of log, gone with the next that opens."""
     before = seen(rig)[0]
+    counted, reason, _ = in_telemetry(rig)
+    lab.check(not reason, 'telemetry: no fault before')
     peer = hostile.peer()
+    start = len(rig.dp.text())
     os.ftruncate(peer.fd, 0)
     lab.until(lambda: (rig.pump(), seen(rig)[0] > before)[1], 30, 'the fault is counted')
     reason = seen(rig)[1]
     lab.check(reason is not None and 'SIGBUS' in reason, f'memory taken away: {reason}')
+    told = in_telemetry(rig)
+    lab.check(told[0] > counted and 'SIGBUS' in told[1] and not told[2], f'telemetry: {told}')
+    lines = [line for line in rig.dp.text()[start:].splitlines() if 'SIGBUS' in line]
+    lab.check(len(lines) == 1, f'one line of log: {lines}')
     peer.close()
     rig.exchange()
-    lab.check(seen(rig)[1] is None, 'served again, and the fault shows no more')
+    lab.check(seen(rig)[1] is None and not in_telemetry(rig)[1], 'served again, and the fault shows no more')
 
 
 def main():

@@ -36,7 +36,8 @@ class VbusDp:
 
     _serial = 0
 
-    def __init__(self, folder, config, lcores='0@0-1,1@0-1', eal=(), memory=256, huge=False, env=None, start=True):
+    def __init__(self, folder, config, lcores='0@0-1,1@0-1', eal=(), memory=256, huge=False, env=None, start=True,
+                 program=PROGRAM):
         VbusDp._serial += 1
         self.folder = folder
         self.prefix = f'vbusdp{os.getpid()}.{VbusDp._serial}'
@@ -44,7 +45,7 @@ class VbusDp:
         self.control = os.path.join(folder, f'{self.prefix}.ctl')
         self.log = os.path.join(folder, f'{self.prefix}.log')
         self.write(config)
-        argv = [PROGRAM, '--lcores', lcores, '--no-pci', '--file-prefix', self.prefix]
+        argv = [program, '--lcores', lcores, '--no-pci', '--file-prefix', self.prefix]
         argv += ['-m', str(memory)] if huge else ['--no-huge', '-m', str(memory)]
         argv += [*eal, '--', '--config', self.config, '--control', self.control]
         self._id = 0
@@ -105,6 +106,9 @@ class VbusDp:
                     break
                 data += more
         return json.loads(data)
+
+    def drain(self):
+        """As of a testpmd, whose log blocks it when nobody reads; this one's is a file."""
 
     def reload(self, config):
         """SIGHUP with another file; what the log says of it."""
