@@ -8,6 +8,7 @@ of two peers go on, each of them right. Beside it: memory for tables used up, an
 import mmap
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -130,7 +131,10 @@ class Requests:
         return self.ask('config.save', file=f'{self.folder}/saved.conf')
 
     def sighup(self):
-        return 'serving what' in self.rig.dp.reload(chaos.CONFIG)
+        dp = self.rig.dp
+        start = len(dp.text())
+        dp.process.send_signal(signal.SIGHUP)
+        return 'serving what' in dp.wait_log(r'reading .* again\n(.*\n)', start).group(1)
 
     def peer(self):
         """A peer that comes up, sends, and goes; refused where it may be."""
