@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright(c) 2026 vbus developers
+# under-sanitizer: yes
 """vbus-dp behind vbus-keeper is killed (SIGKILL) again and again, and twice ended by SIGTERM, under numbered frames.
 
 A frontend's two ports are patched in vbus-dp: frames go in at one and come out of the other. None comes twice
@@ -24,7 +25,7 @@ import link  # noqa: E402
 import testpmd as lab  # noqa: E402
 import vbusdp  # noqa: E402
 
-KILLS = int(os.environ.get('VBUS_KEEPER_KILLS', '5'))
+KILLS = int(os.environ.get('VBUS_KEEPER_KILLS', '2' if link.SANITIZED else '5'))
 CONFIG = '''keeper = "{folder}/keeper.sock"
 bus vm1 {
     socket = "{folder}/vm1.sock"
