@@ -19,6 +19,7 @@
  */
 
 #include "vbus_bus_private.h"
+#include "vbus_mp.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -194,24 +195,14 @@ vbus_secondary_stop(void)
 static int
 ask_primary(uint32_t index, struct mp_answer *a)
 {
-	const struct timespec timeout = {.tv_sec = MP_TIMEOUT_S};
-	struct rte_mp_msg request = {.len_param = sizeof(struct mp_ask)};
-	struct mp_ask ask = {.index = index};
-	struct rte_mp_reply reply;
-	int ret = -ENOENT; /* a primary without the bus */
+	const struct mp_ask ask = {.index = index};
+	int ret = vbus_mp_ask(MP_NAME, &ask, sizeof(ask), a, sizeof(*a));
 
-	snprintf(request.name, sizeof(request.name), MP_NAME);
-	memcpy(request.param, &ask, sizeof(ask));
-	if (rte_mp_request_sync(&request, &reply, &timeout) != 0)
-		return rte_errno != 0 ? -rte_errno : -EIO;
-	if (reply.nb_received == 1 && reply.msgs[0].len_param == sizeof(*a)) {
-		memcpy(a, reply.msgs[0].param, sizeof(*a));
-		a->name[sizeof(a->name) - 1] = '\0';
-		a->type[sizeof(a->type) - 1] = '\0';
-		ret = a->found != 0;
-	}
-	free(reply.msgs);
-	return ret;
+	if (ret != 0)
+		return ret;
+	a->name[sizeof(a->name) - 1] = '\0';
+	a->type[sizeof(a->type) - 1] = '\0';
+	return a->found != 0;
 }
 
 /* The primary's relay; once. */

@@ -10,6 +10,8 @@
  */
 #include "vbus_pmd_common.h"
 
+#include "vbus_mp.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +21,6 @@
 #include <rte_errno.h>
 
 #define MP_NAME	       "vbus_pmd"
-#define MP_TIMEOUT_S   1
 #define ANSWER_VALUES  28u
 #define ANSWER_NAMES   3u
 #define XSTATS_AT_MOST 8192u
@@ -164,23 +165,11 @@ vbus_pmd_remote_serve(const char *name)
 static int
 ask_primary(const struct rte_eth_dev *dev, enum what what, uint32_t first, struct answer *a)
 {
-	const struct timespec timeout = {.tv_sec = MP_TIMEOUT_S};
 	const struct ask ask = {
 		.port_id = dev->data->port_id, .what = (uint16_t)what, .first = first};
-	struct rte_mp_msg request = {.len_param = sizeof(ask)};
-	struct rte_mp_reply reply;
-	int ret = -EIO;
+	int ret = vbus_mp_ask(MP_NAME, &ask, sizeof(ask), a, sizeof(*a));
 
-	snprintf(request.name, sizeof(request.name), MP_NAME);
-	memcpy(request.param, &ask, sizeof(ask));
-	if (rte_mp_request_sync(&request, &reply, &timeout) != 0)
-		return rte_errno != 0 ? -rte_errno : -EIO;
-	if (reply.nb_received == 1 && reply.msgs[0].len_param == sizeof(*a)) {
-		memcpy(a, reply.msgs[0].param, sizeof(*a));
-		ret = a->ret;
-	}
-	free(reply.msgs);
-	return ret;
+	return ret != 0 ? ret : a->ret;
 }
 
 int
