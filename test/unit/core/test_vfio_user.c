@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright(c) 2026 vbus developers
  *
- * Connectors with a real bridge behind them. vfio-user: our own client on a socket, served by the
- * control thread of this process. Null: direct.
+ * The vfio-user connector with a real bridge behind it: our own client on a socket, served by the
+ * control thread of this process.
  */
 
 #include <errno.h>
@@ -25,7 +25,6 @@
 #include "vbus_bridge.h"
 #include "vbus_core.h"
 #include "vbus_ctl.h"
-#include "vbus_null.h"
 #include "vfu_client.h"
 
 #define MS  1000000ull
@@ -628,109 +627,20 @@ test_clients(void)
 	vfu_client_free(a.c);
 }
 
-/* ---- null ------------------------------------------------------------------------------------ */
-
-struct north {
-	int nb_irqs;
-	int nb_closed;
-};
-
-static void
-north_irq(void *arg)
-{
-	((struct north *)arg)->nb_irqs++;
-}
-
-static void
-north_closed(void *arg)
-{
-	((struct north *)arg)->nb_closed++;
-}
-
-static const struct vbus_null_ops north_ops = {.irq = north_irq, .closed = north_closed};
-
-static void
-test_null(void)
-{
-	struct vbus_pci_negotiate neg = {
-		.magic = VBUS_PCI_MAGIC, .version = VBUS_PCI_CALL_VERSION, .capabilities = ~0ull};
-	struct north north = {0};
-	struct vbus_null *n, *n2;
-	struct vbus_bus *bus;
-	uint64_t one = 1;
-	char text[64];
-
-	vbus_ctl_lock();
-	bus = vbus_bus_get("n1");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(bus);
-	n = vbus_null_open(bus, &north_ops, &north);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(n);
-	CU_ASSERT_EQUAL(vbus_connector_null(bus), -EBUSY);
-	errno = 0;
-	CU_ASSERT_PTR_NULL(vbus_null_open(bus, &north_ops, &north));
-	CU_ASSERT_EQUAL(errno, EBUSY);
-	CU_ASSERT_EQUAL(vbus_null_call(n, VBUS_PCI_BRIDGE_NEGOTIATE, (uintptr_t)&neg, sizeof(neg)),
-		VBUS_PCI_CALL_VERSION);
-	CU_ASSERT_NOT_EQUAL(neg.capabilities, ~0ull);
-	CU_ASSERT_EQUAL(vbus_null_call(n, VBUS_PCI_BRIDGE_NEGOTIATE, 0, sizeof(neg)), -EFAULT);
-	CU_ASSERT_EQUAL(vbus_null_call(n, 77, (uintptr_t)&neg, sizeof(neg)), -ENOSYS);
-	vbus_null_signal(n, 8, 12345);
-	bus->connector->ops->irq(bus->connector->arg);
-	CU_ASSERT_EQUAL(north.nb_irqs, 1);
-	bus->connector->ops->describe(bus->connector->arg, text, sizeof(text));
-	CU_ASSERT_NOT_EQUAL(text[0], 0);
-	vbus_ctl_unlock();
-	CU_ASSERT_EQUAL(write(vbus_null_kick_fd(n), &one, 8), 8); /* any thread */
-	usleep(20000);
-	CU_ASSERT_EQUAL(drain(vbus_null_kick_fd(n)), 0); /* the control thread has taken it */
-	/* north goes and comes back */
-	vbus_ctl_lock();
-	vbus_null_close(n);
-	bus->connector->ops->irq(bus->connector->arg);
-	CU_ASSERT_EQUAL(north.nb_irqs, 1);
-	n2 = vbus_null_open(bus, &north_ops, &north);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(n2);
-	/* the bus goes first */
-	vbus_bus_put(bus);
-	CU_ASSERT_EQUAL(north.nb_closed, 1);
-	CU_ASSERT_EQUAL(vbus_null_call(n2, VBUS_PCI_BRIDGE_NEGOTIATE, (uintptr_t)&neg, sizeof(neg)),
-		-ENOTCONN);
-	vbus_null_signal(n2, 8, 1);
-	vbus_null_close(n2);
-	vbus_null_close(NULL);
-	vbus_ctl_unlock();
-}
-
-static void
-test_null_on_another(void)
-{
-	struct vbus_bus *bus = serve("vm1");
-	struct north north = {0};
-
-	vbus_ctl_lock();
-	errno = 0;
-	CU_ASSERT_PTR_NULL(vbus_null_open(bus, &north_ops, &north));
-	CU_ASSERT_EQUAL(errno, EINVAL);
-	vbus_ctl_unlock();
-	put(bus);
-}
-
 static const struct cu_test tests[] = {
-	{"vfio-user: paths", test_listen_errors},
-	{"vfio-user: the device", test_device},
-	{"vfio-user: no I/O ports", test_no_ports},
-	{"vfio-user: memory and a call", test_memory_and_call},
-	{"vfio-user: interrupts", test_interrupts},
-	{"vfio-user: an interrupt that would block", test_interrupt_full},
-	{"vfio-user: the kick descriptor", test_kick_fd},
-	{"vfio-user: one client after the other", test_clients},
-	{"null", test_null},
-	{"null: the bus has another connector", test_null_on_another},
+	{"paths", test_listen_errors},
+	{"the device", test_device},
+	{"no I/O ports", test_no_ports},
+	{"memory and a call", test_memory_and_call},
+	{"interrupts", test_interrupts},
+	{"an interrupt that would block", test_interrupt_full},
+	{"the kick descriptor", test_kick_fd},
+	{"one client after the other", test_clients},
 	{NULL, NULL},
 };
 
 int
 main(void)
 {
-	return cu_run("connectors", tests, init, cleanup);
+	return cu_run("vfio-user connector", tests, init, cleanup);
 }
