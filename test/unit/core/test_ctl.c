@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cu_run.h"
@@ -360,6 +361,7 @@ test_wait_from_control(void)
  * before the waiter is awake, and a busy control thread would keep everybody out. */
 struct waiter {
 	pthread_t tid;
+	_Atomic pid_t kernel_tid; /* 0: it does not run yet */
 	int *next;
 	int place;
 };
@@ -369,10 +371,30 @@ wait_for_lock(void *arg)
 {
 	struct waiter *w = arg;
 
+	w->kernel_tid = (pid_t)syscall(SYS_gettid);
 	vbus_ctl_lock();
 	w->place = ++*w->next;
 	vbus_ctl_unlock();
 	return NULL;
+}
+
+/* Does the thread sleep? Between its first instruction and the lock it does not. */
+static bool
+sleeps(const struct waiter *w)
+{
+	char name[64], state = '?';
+	FILE *f;
+
+	if (w->kernel_tid == 0)
+		return false;
+	snprintf(name, sizeof(name), "/proc/self/task/%d/stat", (int)w->kernel_tid);
+	f = fopen(name, "re");
+	if (f != NULL) {
+		if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+			state = '?';
+		fclose(f);
+	}
+	return state == 'S';
 }
 
 static void
@@ -385,7 +407,8 @@ test_fair(void)
 	for (int i = 0; i < 4; i++) {
 		w[i] = (struct waiter){.next = &next};
 		pthread_create(&w[i].tid, NULL, wait_for_lock, &w[i]);
-		usleep(20000); /* it waits by now */
+		for (int ms = 0; ms < 10000 && !sleeps(&w[i]); ms++)
+			usleep(1000);
 	}
 	vbus_ctl_unlock();
 	vbus_ctl_lock();

@@ -269,7 +269,9 @@ test_late(void)
 	while (at < sizeof(bytes) && kind_ms() < end)
 		at += north_write(bytes + at, (uint32_t)sizeof(bytes) - at);
 	CU_ASSERT_EQUAL(at, sizeof(bytes)); /* nobody there stalls nobody */
-	usleep(100000);
+	while (north_write(bytes, 0) == 0 && vbus_ioq_north_room(&out.q) != ENTRIES &&
+		kind_ms() < end)
+		usleep(1000); /* until all of it was taken */
 	fd = client();
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	while (have < sizeof(got) && kind_ms() < end) {
