@@ -5,7 +5,8 @@
 /*
  * The polling loop, and how lcores meet (ADR-0011).
  *
- * An lcore polls its ports one after the other and runs every burst to completion. It holds
+ * An lcore polls its ports one after the other, idle ones less often while there is work (ADR-0022), and
+ * runs every burst to completion. It holds
  * published data only between two quiescent states, once a round. Frames for a port of another
  * lcore go through the ring between the two: one producer, one consumer, so that nobody waits for
  * anybody; when it is full they are dropped and counted. Such frames name their port by id, which
@@ -132,22 +133,47 @@ poll_others(struct dp_lcore *lc)
 
 /* ---- the loop ---------------------------------------------------------------------------------- */
 
+/** A round's eyes: who looks, and at what. */
+struct looker {
+	struct dp_lcore *lc;
+	const struct dp_port_list *list;
+};
+
+static __rte_always_inline uint32_t
+look(void *arg, uint32_t which)
+{
+	const struct looker *l = arg;
+	const uint16_t n = dp_port_poll(l->lc, l->list->port[which]);
+
+	if (n != 0 && l->lc->kick != 0)
+		dp_lcore_kick_others(l->lc);
+	return n;
+}
+
+static __rte_always_inline void
+look_ahead(void *arg, uint32_t which, uint32_t step)
+{
+	const struct looker *l = arg;
+	struct dp_port *port = l->list->port[which];
+
+	if (step == 0)
+		rte_prefetch0(port);
+	else if (likely(port->venet != NULL))
+		vbus_venet_rx_ahead(port->venet, step - 1);
+}
+
 static uint32_t
 poll_ports(struct dp_lcore *lc, const struct dp_port_list *list)
 {
-	uint32_t moved = 0;
-	uint32_t i;
+	/* A list without memory for a new one gets shorter in place. Partner: dp_port_list_drop(). */
+	const uint32_t nb = __atomic_load_n(&list->nb, __ATOMIC_ACQUIRE);
+	struct looker l = {.lc = lc, .list = list};
 
-	for (i = 0; i < list->nb; i++) {
-		uint16_t n = dp_port_poll(lc, list->port[i]);
-
-		if (n == 0)
-			continue;
-		moved += n;
-		if (lc->kick != 0)
-			dp_lcore_kick_others(lc);
+	if (unlikely(lc->turns_gen != list->gen || lc->turns.nb != nb)) {
+		vbus_turns_reset(&lc->turns, nb);
+		lc->turns_gen = list->gen;
 	}
-	return moved;
+	return vbus_turns_round(&lc->turns, look, look_ahead, &l);
 }
 
 static void

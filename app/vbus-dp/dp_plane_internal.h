@@ -30,6 +30,7 @@
 
 #include "vbus_compat.h"
 #include "vbus_ctl.h"
+#include "vbus_turns.h"
 #include "vbus_venet.h"
 
 #include "dp_plane.h"
@@ -37,6 +38,7 @@
 #define DP_BURST      64u   /**< frames of one burst; vbus_venet_*_burst() handle as many */
 #define DP_LCORES_MAX 64u   /**< lcores that poll: they fit one mask */
 #define DP_PORTS_MAX  4096u /**< a power of two */
+_Static_assert(DP_PORTS_MAX <= VBUS_TURNS_MAX, "an lcore can have all");
 #define DP_HANDOVER   1024u /**< frames on the way from one lcore to another */
 #define DP_SEGS_MAX   256u  /**< segments of one TSO frame for an uplink without TSO */
 #define DP_MBUF_CACHE 256u
@@ -120,12 +122,14 @@ struct dp_lcore {
 	uint64_t second_tsc; /**< when now_s moves on */
 	uint32_t now_s;	     /**< the TSC in seconds */
 	uint32_t armed_gen;  /**< list whose ports were armed */
+	uint32_t turns_gen;  /**< list that turns is about */
 	bool armed;	     /**< asks for wake-ups, may sleep */
 	bool all_wake;	     /**< every port can wake it */
 	bool slept;	     /**< just now */
 	bool slack_set;
 	uint64_t busy_cycles, idle_cycles, sleep_cycles, nb_sleeps;
 	struct rte_mbuf *segs[DP_SEGS_MAX];
+	struct vbus_turns turns; /**< which of its ports are looked at (ADR-0022) */
 	/* its own, but read by those that hand frames over */
 	VBUS_CACHE_ALIGNED atomic_bool asleep;
 	atomic_bool entered; /**< its loop */

@@ -117,6 +117,12 @@ uint16_t vbus_venet_rx_burst(
  */
 uint16_t vbus_venet_tx_burst(
 	struct vbus_venet *v, uint16_t queue, struct rte_mbuf **pkts, uint16_t nb);
+/**
+ * A look at rx queue 0 is near: prefetch what one that finds nothing needs. Each step needs what the one before has
+ * brought, so there should be some time between them.
+ * @param step  0 to 2
+ */
+void vbus_venet_rx_ahead(struct vbus_venet *v, uint32_t step);
 /** Frames waiting in rx / free north buffers for tx, bounded scan. Polling thread of that direction. */
 uint32_t vbus_venet_rx_count(struct vbus_venet *v, uint16_t queue);
 uint32_t vbus_venet_tx_free(struct vbus_venet *v, uint16_t queue);

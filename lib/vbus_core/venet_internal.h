@@ -23,6 +23,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -137,9 +138,14 @@ struct venet_rx_gso {
 	struct venet_piece piece[VENET_IOV_MAX];
 };
 
-/** Frames from north. The first line is the control side's, the others the polling thread's. */
+/** Frames from north. The first line is the control side's but for `next`, the others the polling thread's. */
 struct venet_rxq {
 	_Atomic(const struct venet_path *) path;
+	/* The byte of north's that says that the next entry is there; set where a burst found none. With it a
+	 * look at an idle queue needs this line and that one. Reset by the control side while unpublished.
+	 */
+	const uint8_t *next_peer; /**< NULL: not known */
+	uint8_t next_mask, next_value;
 	/* written by the polling thread, read by the control side's slow timer */
 	VBUS_CACHE_ALIGNED atomic_bool armed; /**< wants rx_wake */
 	struct vbus_memcache mc;	      /**< reset by the control side while unpublished */
@@ -178,6 +184,13 @@ struct venet_pair {
 	uint32_t seen_head;		/**< north's receive position at the last slow look */
 	bool seen_busy;
 };
+/* Of what the threads of a pair write no line has anything of another thread's, or of another pair's. */
+_Static_assert(sizeof(struct venet_pair) % RTE_CACHE_LINE_SIZE == 0 &&
+		       offsetof(struct venet_pair, rx) % RTE_CACHE_LINE_SIZE == 0 &&
+		       offsetof(struct venet_pair, tx) % RTE_CACHE_LINE_SIZE == 0 &&
+		       offsetof(struct venet_pair, path) % RTE_CACHE_LINE_SIZE == 0 &&
+		       offsetof(struct venet_pair, poll) % RTE_CACHE_LINE_SIZE == 0,
+	"lines of their own");
 
 /** The device. Everything but the queues: control lock. */
 struct vbus_venet {

@@ -167,6 +167,7 @@ fill_path(struct vbus_venet *v, uint32_t pair)
 static void
 reset_queues(struct venet_pair *pair, uint16_t turn)
 {
+	pair->rx.next_peer = NULL;
 	memset(&pair->rx.mc, 0, sizeof(pair->rx.mc));
 	memset(&pair->rx.mc_sg, 0, sizeof(pair->rx.mc_sg));
 	memset(&pair->tx.mc, 0, sizeof(pair->tx.mc));

@@ -235,22 +235,73 @@ venet_rx_linear(
 	return out.used;
 }
 
+/** Nothing was there: where will something be seen? The bit or byte by which north hands the next entry over. */
+static void
+await_next(struct venet_rxq *q, const struct venet_path *p)
+{
+	const struct vbus_ioq_south *ioq = &p->from_north.q;
+	const struct vbus_poll *r = &p->poll_from.r;
+	uint32_t pos;
+
+	if (!p->poll) {
+		q->next_mask = 0xff;
+		q->next_value = IOQ_SOWN_SOUTH;
+		q->next_peer = &ioq->desc_peer[ioq->cur->inuse_head].sown;
+		return;
+	}
+	pos = p->poll_from.cur->inuse_head;
+	q->next_mask = VENET_POLL_PHASE >> 56;
+	q->next_value = (uint8_t)(vbus_poll_desc_phase(r, pos) >> 56);
+	q->next_peer = (const uint8_t *)&r->desc[pos & r->mask] +
+		       (RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN ? 7 : 0);
+}
+
+/** Is it known that there is nothing? Decides about looking only: the entry is read again. */
+static __rte_always_inline bool
+still_nothing(const struct venet_rxq *q)
+{
+	return q->next_peer != NULL &&
+	       ((vbus_peer_load_owner(q->next_peer) ^ q->next_value) & q->next_mask) != 0;
+}
+
+void
+vbus_venet_rx_ahead(struct vbus_venet *v, uint32_t step)
+{
+	const struct venet_rxq *q;
+
+	if (step == 0) {
+		rte_prefetch0(v);
+		return;
+	}
+	q = &v->pair[0].rx;
+	if (step == 1)
+		rte_prefetch0(q);
+	else if (atomic_load_explicit(&q->path, memory_order_acquire) != NULL)
+		rte_prefetch0(q->next_peer); /* NULL, or another one by now: no harm */
+}
+
 uint16_t
 vbus_venet_rx_burst(struct vbus_venet *v, uint16_t queue, struct rte_mbuf **pkts, uint16_t nb)
 {
 	const struct venet_path *p;
 	struct venet_rxq *q;
+	uint16_t n;
 
 	if (unlikely(queue >= v->nb_rx || nb == 0))
 		return 0;
 	q = &v->pair[queue].rx;
 	/* V1: acquire, pairs with the release V0 in venet_pair.c. */
 	p = atomic_load_explicit(&q->path, memory_order_acquire);
-	if (unlikely(p == NULL || p->mp == NULL))
+	if (p == NULL || still_nothing(q) || unlikely(p->mp == NULL))
 		return 0;
 	if (unlikely(p->rx_step != 0))
 		return venet_rx_several(v, queue, p, pkts, nb);
-	return p->rx_burst(q, p, pkts, RTE_MIN(nb, VENET_BURST));
+	n = p->rx_burst(q, p, pkts, RTE_MIN(nb, VENET_BURST));
+	if (n == 0)
+		await_next(q, p);
+	else
+		q->next_peer = NULL;
+	return n;
 }
 
 uint32_t

@@ -10,8 +10,9 @@
  *     scale EAL-ARGUMENTS -- north                 the frontend of a link that -a names
  *
  * Prints "ready" and obeys one line at a time:
- *     rate few|all MS   (both) north's lcore sends into 8 of the devices; south's polls these 8, or
- *                       all: "rate MPPS"
+ *     rate few|all|plain MS  (both) north's lcore sends into 8 of the devices; south's polls these 8, or
+ *                       all by turns (vbus_turns.h), or all in each round: "rate MPPS P50 LONGEST",
+ *                       nanoseconds between two looks at an idle device
  *     echo              (south) the lcore sends back what comes to e0
  *     add N             (south) N more devices, polled by nobody: "begun NS", CLOCK_MONOTONIC
  *     trips MS          (north) the lcore sends one frame into e0, polls until it is back: "rtt COUNT
@@ -43,6 +44,7 @@
 #include "vbus_core.h"
 #include "vbus_ctl.h"
 #include "vbus_mark.h"
+#include "vbus_turns.h"
 #include "vbus_venet.h"
 
 #define ACTIVE	8u
@@ -55,6 +57,7 @@ static struct vbus_mark mark;
 static struct vbus_venet *few[ACTIVE], *all[NORTH_MAX];
 static unsigned int nb_all;
 static struct bench_trips seen_trips;
+static struct vbus_turns turns;
 static _Atomic bool stop;
 static _Atomic uint64_t received;
 
@@ -62,6 +65,9 @@ static _Atomic uint64_t received;
 static struct {
 	struct vbus_venet **polled;
 	unsigned int nb;
+	bool plain;
+	unsigned int watched; /* an idle one, how often it is looked at; none: nb */
+	uint64_t looked;
 	struct north *north[ACTIVE];
 	unsigned int until;
 	uint64_t cycles;
@@ -139,24 +145,55 @@ bus_make(const char *name, const char *path)
 	return bus;
 }
 
-/* Poll the devices in turn, free what comes. */
+static void
+watch(void)
+{
+	const uint64_t now = rte_rdtsc();
+
+	if (task.looked != 0)
+		bench_trip_add(&seen_trips, now - task.looked);
+	task.looked = now;
+}
+
+/* A burst of a device, freed. */
+static __rte_always_inline uint32_t
+sink_look(void *arg, uint32_t which)
+{
+	struct rte_mbuf *pkts[NORTH_BURST];
+	const uint16_t n = vbus_venet_rx_burst(task.polled[which], 0, pkts, NORTH_BURST);
+
+	(void)arg;
+	if (n != 0)
+		rte_pktmbuf_free_bulk(pkts, n);
+	if (unlikely(which == task.watched))
+		watch();
+	return n;
+}
+
+static __rte_always_inline void
+sink_ahead(void *arg, uint32_t which, uint32_t step)
+{
+	(void)arg;
+	if (step != 0)
+		vbus_venet_rx_ahead(task.polled[which], step - 1);
+}
+
+/* Poll the devices, free what comes. */
 static int
 south_sink(void *arg)
 {
-	struct rte_mbuf *pkts[NORTH_BURST];
 	uint64_t sum = 0;
 	unsigned int i;
 
 	(void)arg;
+	vbus_turns_reset(&turns, task.nb);
 	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
 		vbus_mark_enter(&mark);
-		for (i = 0; i < task.nb; i++) {
-			uint16_t n = vbus_venet_rx_burst(task.polled[i], 0, pkts, NORTH_BURST);
-
-			if (n != 0)
-				rte_pktmbuf_free_bulk(pkts, n);
-			sum += n;
-		}
+		if (task.plain)
+			for (i = 0; i < task.nb; i++)
+				sum += sink_look(NULL, i);
+		else
+			sum += vbus_turns_round(&turns, sink_look, sink_ahead, NULL);
 		vbus_mark_leave(&mark);
 		atomic_store_explicit(&received, sum, memory_order_relaxed);
 	}
@@ -246,12 +283,17 @@ north_trips(void *arg)
 /* ---- main thread ------------------------------------------------------------------------------------ */
 
 static void
-rate(bool every, unsigned int ms)
+rate(const char *which, unsigned int ms)
 {
+	const bool every = strcmp(which, "few") != 0;
 	uint64_t from, begin;
 
 	task.polled = every ? all : few;
 	task.nb = every ? nb_all : ACTIVE;
+	task.plain = strcmp(which, "plain") == 0;
+	task.watched = every ? nb_all - 1 : ACTIVE;
+	task.looked = 0;
+	memset(&seen_trips, 0, sizeof(seen_trips));
 	atomic_store(&stop, false);
 	atomic_store(&received, 0);
 	rte_eal_remote_launch(south_sink, NULL, 1);
@@ -264,7 +306,9 @@ rate(bool every, unsigned int ms)
 	begin = north_now_ns() - begin;
 	atomic_store(&stop, true);
 	rte_eal_mp_wait_lcore();
-	printf("rate %.3f\n", (double)from * 1e3 / (double)begin);
+	printf("rate %.3f %llu %llu\n", (double)from * 1e3 / (double)begin,
+		(unsigned long long)(seen_trips.nb != 0 ? bench_trips_ns(&seen_trips, 500) : 0),
+		(unsigned long long)(seen_trips.longest * 1000000000u / rte_get_tsc_hz()));
 }
 
 /* Wait without a spin: the lcore may be on this CPU. */
@@ -304,7 +348,7 @@ obey(void)
 	printf("ready\n");
 	while (ok && fflush(stdout) == 0 && fgets(line, sizeof(line), stdin) != NULL) {
 		if (sscanf(line, "rate %7s %u", which, &ms) == 2) {
-			rate(strcmp(which, "all") == 0, ms);
+			rate(which, ms);
 		} else if (strncmp(line, "echo", 4) == 0) {
 			atomic_store(&stop, false);
 			rte_eal_remote_launch(south_echo, NULL, 1);

@@ -6,9 +6,12 @@
 
 #include "rig.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -562,6 +565,48 @@ rig_rx(struct rig *r, struct rte_mbuf **pkts, uint16_t nb)
 			break;
 	}
 	return n;
+}
+
+static struct {
+	bool (*send)(void);
+	uint32_t nb;
+} trickle;
+
+static void *
+trickle_run(void *arg)
+{
+	uint32_t i;
+
+	for (i = 0; i < trickle.nb; i++) {
+		while (!trickle.send())
+			sched_yield();
+		if (i % 7 == 0)
+			sched_yield();
+	}
+	return arg;
+}
+
+bool
+rig_trickle(struct rig *r, bool (*send)(void), uint32_t nb)
+{
+	const time_t end = time(NULL) + 60;
+	struct rte_mbuf *pkts[8];
+	pthread_t thread;
+	uint16_t n;
+
+	trickle.send = send;
+	trickle.nb = nb;
+	if (pthread_create(&thread, NULL, trickle_run, NULL) != 0)
+		return false;
+	while (nb != 0 && time(NULL) < end) {
+		n = vbus_venet_rx_burst(r->v, 0, pkts, RTE_DIM(pkts));
+		rte_pktmbuf_free_bulk(pkts, n);
+		nb -= n;
+		if (n == 0)
+			sched_yield();
+	}
+	/* A thread whose frames do not go on waits for ever. */
+	return nb == 0 && pthread_join(thread, NULL) == 0;
 }
 
 struct rte_mbuf *

@@ -111,6 +111,12 @@ bool rig_event(struct rig *r, uint8_t *event);
 
 /** rx_burst of up to @p nb, which may be more than one burst. */
 uint16_t rig_rx(struct rig *r, struct rte_mbuf **pkts, uint16_t nb);
+/**
+ * North sends @p nb frames one by one on a thread of its own, each when the one before may just have been taken.
+ * @param send  false: there is no room
+ * @return all of them came; false: not within a minute
+ */
+bool rig_trickle(struct rig *r, bool (*send)(void), uint32_t nb);
 /** An mbuf (chain of @p segs mbufs) with this frame. */
 struct rte_mbuf *rig_mbuf(struct rig *r, const uint8_t *data, uint32_t len, unsigned int segs);
 /** Copy a chain. @return its length */

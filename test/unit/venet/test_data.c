@@ -280,6 +280,44 @@ test_from_north_nombuf(void)
 	}
 }
 
+#define TRICKLE 20000u
+
+static bool
+send_one(void)
+{
+	rig_reap(&r);
+	return rig_send(&r, in, 64, 1, NULL);
+}
+
+/** An idle queue is looked at by one byte: nothing but 1 there is a frame, and none is ever missed. */
+static void
+test_from_north_idle(void)
+{
+	struct rte_mbuf *pkts[8];
+	uint32_t i;
+
+	rig_up(&r, 0, 0, 0, 8, 2048);
+	rig_fill(in, 64, 1);
+	for (i = 0; i < 512; i++) {
+		uint8_t *sown = &r.tx.q.desc[r.tx.q.tail].sown;
+
+		CU_ASSERT_EQUAL(vbus_venet_rx_burst(r.v, 0, pkts, 8), 0);
+		*sown = (uint8_t)(i == 1 ? 0 : i);
+		CU_ASSERT_EQUAL(vbus_venet_rx_burst(r.v, 0, pkts, 8), i == 257);
+		if (i == 257)
+			break; /* 1: that was an entry, if no frame that north knows of */
+		CU_ASSERT_TRUE_FATAL(rig_send(&r, in, 64, 1, NULL));
+		CU_ASSERT_EQUAL_FATAL(vbus_venet_rx_burst(r.v, 0, pkts, 8), 1);
+		rte_pktmbuf_free(pkts[0]);
+		CU_ASSERT_EQUAL(rig_reap(&r), 1);
+	}
+	rte_pktmbuf_free(pkts[0]);
+	rig_close(&r);
+	rig_up(&r, 0, 0, 0, 8, 2048);
+	CU_ASSERT_TRUE_FATAL(rig_trickle(&r, send_one, TRICKLE));
+	rig_close(&r);
+}
+
 /** One signal for a batch, after its last frame; none when nothing was taken. */
 static void
 test_from_north_signal(void)
@@ -566,6 +604,7 @@ main(void)
 		{"from north, bursts", test_from_north_bursts},
 		{"from north, across extents", test_from_north_seam},
 		{"from north, no mbufs", test_from_north_nombuf},
+		{"from north, idle", test_from_north_idle},
 		{"from north, signals", test_from_north_signal},
 		{"to north, linear, all sizes", test_to_north_linear},
 		{"to north, l4ro, all sizes", test_to_north_l4ro},
