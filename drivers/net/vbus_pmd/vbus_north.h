@@ -75,6 +75,7 @@ typedef uint64_t __attribute__((may_alias)) north_rearm_t;
 #define NORTH_RX_IOVS_MAX   64u
 #define NORTH_BOUNCE_SLOTS  256u
 #define NORTH_BOUNCE_SG_LEN 4096u /**< 17 of them hold the largest frame */
+#define NORTH_FAR_BOUNCE    64u	  /**< of those, on a placed ring: plain frames have others */
 #define NORTH_FAR_SG_LEN    1728u /**< the same with 38; the arenas of a window are small */
 #define NORTH_POOLS	    64u
 #define NORTH_QUEUES_MAX    16u /**< pairs; version 2 rings have one */
@@ -230,6 +231,10 @@ struct north_txq {
 	uint16_t bounce_free;
 	uint16_t nb_bounce_free;
 	uint16_t *bounce_next;
+	/* FAR: a slot per entry of the ring, for plain frames */
+	uint8_t *slots;
+	uint64_t slots_addr;
+	uint32_t slot_len;
 	struct north_tx_stats stats VBUS_CACHE_ALIGNED;
 
 	uint32_t nb_desc VBUS_CACHE_ALIGNED;
@@ -242,7 +247,8 @@ struct north_txq {
 /** Where things lie in the port's zone, bytes. */
 struct north_layout {
 	size_t rx_poll[NORTH_QUEUES_MAX], tx_poll[NORTH_QUEUES_MAX], bounce[NORTH_QUEUES_MAX];
-	/* FAR: those three lie in the far zone, and these near us */
+	size_t tx_slots[NORTH_QUEUES_MAX];
+	/* FAR: those lie in the far zone, and these near us */
 	size_t rx_back[NORTH_QUEUES_MAX], tx_back[NORTH_QUEUES_MAX];
 	size_t rx_copy[NORTH_QUEUES_MAX]; /**< COPY too: the first */
 	size_t rx_ring, tx_ring, ev_ring, ev_pool, rx_pool, page_ring, tx_pool;
@@ -497,7 +503,8 @@ void north_poll_tx_drain(struct north_txq *q);
 /** A cookie of the transmit ring that names bounce slots instead of an mbuf. */
 #define NORTH_COOKIE_BOUNCE(slot) (((uint64_t)(slot) << 1) | 1u)
 
-void north_bounce_format(struct north_txq *q, uint8_t *base, uint64_t addr, uint32_t len);
+void north_bounce_format(
+	struct north_txq *q, uint8_t *base, uint64_t addr, uint32_t len, uint16_t nb);
 /** Copy a frame into slots. @return first slot; -ENOBUFS: none free (later), -EMSGSIZE: never fits. */
 int north_bounce_copy(struct north_txq *q, const struct rte_mbuf *m);
 void north_bounce_put(struct north_txq *q, uint64_t cookie);

@@ -4,16 +4,16 @@
 #include "vbus_north.h"
 
 void
-north_bounce_format(struct north_txq *q, uint8_t *base, uint64_t addr, uint32_t len)
+north_bounce_format(struct north_txq *q, uint8_t *base, uint64_t addr, uint32_t len, uint16_t nb)
 {
 	q->bounce_base = base;
 	q->bounce_addr = addr;
 	q->bounce_len = len;
-	for (uint16_t i = 0; i < NORTH_BOUNCE_SLOTS; i++)
+	for (uint16_t i = 0; i < nb; i++)
 		q->bounce_next[i] = (uint16_t)(i + 1);
-	q->bounce_next[NORTH_BOUNCE_SLOTS - 1] = NORTH_BOUNCE_END;
+	q->bounce_next[nb - 1] = NORTH_BOUNCE_END;
 	q->bounce_free = 0;
-	q->nb_bounce_free = NORTH_BOUNCE_SLOTS;
+	q->nb_bounce_free = nb;
 	q->nb_bounced = 0;
 }
 

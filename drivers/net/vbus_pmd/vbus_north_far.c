@@ -6,8 +6,8 @@
  * south before they are posted, and out of slots near us after they came.
  *
  * Threads: one polling thread per queue and direction, inside its in-burst mark.
- * Ownership: a receive entry keeps its slot for ever. A transmit entry owns the bounce slot that its
- * cookie names; the mbuf is free when the burst is over.
+ * Ownership: an entry of either ring keeps its slot for ever; a frame that is not plain has bounce slots
+ * instead, which its cookie names. The mbuf is free when the burst is over.
  */
 #include "vbus_north.h"
 
@@ -129,10 +129,12 @@ static inline bool
 is_plain(const struct north_txq *q, const struct rte_mbuf *m)
 {
 	return m->nb_segs == 1 && (m->ol_flags & q->slow_flags & VBUS_OFFLOAD_TX_FLAGS) == 0 &&
-	       m->data_len >= NORTH_FRAME_MIN && m->data_len <= q->bounce_len;
+	       m->data_len >= NORTH_FRAME_MIN && m->data_len <= q->slot_len;
 }
 
-/* Copy and post frames, a chunk at most, up to the first that is not plain or finds no slot. */
+/* Copy and post frames, a chunk at most, up to the first that is not plain. Slots go round with the ring:
+ * one that is used again at once would be in the cache of the processor that has just read it.
+ */
 static uint32_t
 put(struct north_txq *q, struct rte_mbuf **pkts, uint32_t nb, uint64_t *bytes)
 {
@@ -141,25 +143,22 @@ put(struct north_txq *q, struct rte_mbuf **pkts, uint32_t nb, uint64_t *bytes)
 	uint64_t d[NORTH_CHUNK];
 	uint32_t i;
 
-	nb = RTE_MIN(RTE_MIN(nb, NORTH_CHUNK), (uint32_t)q->nb_bounce_free);
+	nb = RTE_MIN(nb, NORTH_CHUNK);
 	for (i = 0; i < nb; i++) {
 		const struct rte_mbuf *m = pkts[i];
-		const uint16_t slot = q->bounce_free;
-		const uint64_t off = (uint64_t)slot * q->bounce_len;
+		const uint32_t idx = (pos + i) & mask;
+		const uint64_t off = (uint64_t)idx * q->slot_len;
 
 		if (unlikely(!is_plain(q, m)))
 			break;
-		q->bounce_free = q->bounce_next[slot];
-		q->bounce_next[slot] = NORTH_BOUNCE_END;
-		rte_memcpy(q->bounce_base + off, rte_pktmbuf_mtod(m, const void *), m->data_len);
-		q->sw[(pos + i) & mask] = NORTH_COOKIE_BOUNCE(slot);
-		d[i] = vbus_poll_desc(q->bounce_addr + off, m->data_len, 0);
+		rte_memcpy(q->slots + off, rte_pktmbuf_mtod(m, const void *), m->data_len);
+		q->sw[idx] = 0;
+		d[i] = vbus_poll_desc(q->slots_addr + off, m->data_len, 0);
 		*bytes += m->data_len;
 	}
 	if (i == 0)
 		return 0;
-	q->nb_bounce_free = (uint16_t)(q->nb_bounce_free - i);
-	q->nb_bounced += i;
+	q->nb_void += i;
 	post(r, d, i);
 	rte_pktmbuf_free_bulk(pkts, i);
 	return i;
@@ -180,7 +179,7 @@ north_tx_far(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb)
 		const uint32_t room = vbus_poll_north_room(r);
 		uint32_t n;
 
-		if (unlikely(room == 0 || q->nb_bounce_free == 0)) {
+		if (unlikely(room == 0)) {
 			if (north_poll_reap(q, UINT32_MAX) > 0)
 				continue;
 			q->stats.ring_full++;

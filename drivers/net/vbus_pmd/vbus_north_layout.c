@@ -34,11 +34,18 @@ take_ring(size_t *at, uint32_t count)
 	return take(at, 8 + vbus_ioq_size(count)) + 8;
 }
 
+/* Bytes of a slot for a whole frame. */
+static uint32_t
+frame_slot(const struct north_port *p)
+{
+	return RTE_ALIGN_CEIL((uint32_t)p->mtu + VBUS_PMD_OVERHEAD, RTE_CACHE_LINE_SIZE);
+}
+
 /* Bytes of a bounce slot: a whole frame; with SG, more than a line of them makes the largest. */
 static uint32_t
 bounce_len(const struct north_port *p)
 {
-	uint32_t len = RTE_ALIGN_CEIL((uint32_t)p->mtu + VBUS_PMD_OVERHEAD, RTE_CACHE_LINE_SIZE);
+	uint32_t len = frame_slot(p);
 
 	if ((p->s.sg & VENET_CAP_SG) == 0)
 		return len;
@@ -61,7 +68,8 @@ plan_far(struct north_port *p, size_t *at)
 		lay->rx_back[i] = take(at, vbus_poll_back_size(VENET_POLL_RX, nb_rx));
 		lay->tx_back[i] = take(at, VENET_POLL_BACK_TX_SIZE);
 		lay->rx_copy[i] = take(at, (size_t)p->rxq[i]->copy_slot * nb_rx);
-		lay->bounce[i] = take(&far, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
+		lay->bounce[i] = take(&far, (size_t)bounce_len(p) * NORTH_FAR_BOUNCE);
+		lay->tx_slots[i] = take(&far, (size_t)frame_slot(p) * nb_tx);
 	}
 	return far;
 }
@@ -372,6 +380,9 @@ tx_ring_build(struct north_local *l, uint32_t pair)
 	if (q->far) {
 		q->sw = q->ring.cookies;
 		memset(&q->ring, 0, sizeof(q->ring));
+		q->slots = p->far + p->lay.tx_slots[pair];
+		q->slots_addr = rte_vbus_addr(l->vdev, q->slots);
+		q->slot_len = frame_slot(p);
 		return north_far_build_tx(
 			p, pair, rte_vbus_addr(l->vdev, p->zone + p->lay.tx_back[pair]));
 	}
@@ -423,7 +434,8 @@ tx_build(struct north_local *l, uint32_t pair)
 		q->sg_base = p->zone + p->lay.tx_pool;
 		q->sg_ptr = p->s.sg & VENET_CAP_PMTD ? 0 : rte_vbus_addr(l->vdev, q->sg_base);
 	}
-	north_bounce_format(q, bounce, rte_vbus_addr(l->vdev, bounce), bounce_len(p));
+	north_bounce_format(q, bounce, rte_vbus_addr(l->vdev, bounce), bounce_len(p),
+		q->far ? NORTH_FAR_BOUNCE : NORTH_BOUNCE_SLOTS);
 	return 0;
 }
 
