@@ -25,6 +25,9 @@
 /** Smallest window: two halves of which each has two arenas of 960 KiB. */
 #define VBUS_WINDOW_SIZE_MIN (4U << 20)
 
+/** Where the window is in a PCI function, which then has no BAR 0 (doc/abi.md section 13). */
+#define VBUS_WINDOW_PCI_BAR 2
+
 /** Who writes this mailbox, and whom it believes to talk to. */
 struct vbus_window_hello {
 	vbus_le32 magic;

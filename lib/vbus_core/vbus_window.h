@@ -88,6 +88,14 @@ struct vbus_window {
  */
 int vbus_window_open(struct vbus_window *w, const char *path, uint64_t size,
 	enum vbus_window_side side, enum vbus_window_role role, char *err, size_t err_size);
+/**
+ * The BAR of a PCI function that a driver of this process has opened: pci:FUNCTION means a duplicate of @p fd
+ * from now on, to be mapped at @p offset. The function's own files may be refused while it is bound (VFIO).
+ * Any thread, lock not held. @return 0, -ENOSPC
+ */
+int vbus_window_hold(const char *function, int fd, uint64_t offset, uint64_t size);
+/** The descriptor goes. What is mapped stays so. */
+void vbus_window_unhold(const char *function);
 /** vbus_window_open()'s and _close()'s part: what it lies in. window_map.c */
 int vbus_window_map(struct vbus_window *w, uint64_t size, char *err, size_t err_size);
 void vbus_window_unmap(struct vbus_window *w);

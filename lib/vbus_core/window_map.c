@@ -23,10 +23,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "vbus_ctl.h"
 #include "vbus_distance.h"
 
 #define SIZE_STEP (4ull << 20)
-#define PCI_BAR	  "2" /* of 11da:2000: BAR 0 and 1 are the bridge's */
+#define HELD_MAX  16u
 
 /** A window's path, taken apart. */
 struct place {
@@ -54,8 +55,8 @@ take_apart(const char *path, struct place *p)
 		if (strlen(path + 4) >= sizeof(p->function) || strchr(path, '/') != NULL)
 			return -EINVAL;
 		strcpy(p->function, path + 4);
-		snprintf(p->file, sizeof(p->file), "/sys/bus/pci/devices/%s/resource" PCI_BAR "_wc",
-			p->function);
+		snprintf(p->file, sizeof(p->file), "/sys/bus/pci/devices/%s/resource%d_wc",
+			p->function, VBUS_WINDOW_PCI_BAR);
 		if (access(p->file, F_OK) != 0)
 			p->file[strlen(p->file) - 3] = '\0';
 		return 0;
@@ -73,6 +74,52 @@ take_apart(const char *path, struct place *p)
 		  (!begins(path, "/dev/") || begins(path, "/dev/shm/") ||
 			  begins(path, "/dev/hugepages"));
 	return 0;
+}
+
+/* Functions that are open in this process; under the control lock. */
+static struct held {
+	char function[32]; /* "": free */
+	int fd;
+	uint64_t offset, size;
+} held[HELD_MAX];
+
+static struct held *
+held_find(const char *function)
+{
+	for (uint32_t i = 0; i < HELD_MAX; i++)
+		if (strcmp(held[i].function, function) == 0)
+			return &held[i];
+	return NULL;
+}
+
+int
+vbus_window_hold(const char *function, int fd, uint64_t offset, uint64_t size)
+{
+	struct held *h;
+	int ret = 0;
+
+	vbus_ctl_lock();
+	h = held_find("");
+	if (h == NULL || strlen(function) >= sizeof(h->function)) {
+		ret = -ENOSPC;
+	} else {
+		*h = (struct held){.fd = fd, .offset = offset, .size = size};
+		strcpy(h->function, function);
+	}
+	vbus_ctl_unlock();
+	return ret;
+}
+
+void
+vbus_window_unhold(const char *function)
+{
+	struct held *h;
+
+	vbus_ctl_lock();
+	h = held_find(function);
+	if (h != NULL)
+		h->function[0] = '\0';
+	vbus_ctl_unlock();
 }
 
 /* sysfs: one number. 0: none */
@@ -176,6 +223,38 @@ look(struct vbus_window *w, const struct place *p, int fd, uint64_t size, struct
 	return 0;
 }
 
+/* @return a descriptor, how much of it, and from where (p->offset); or a negative errno, said */
+static int
+open_place(struct vbus_window *w, struct place *p, uint64_t size, struct stat *st, uint64_t *found,
+	char *err, size_t err_size)
+{
+	const struct held *h = p->function[0] != '\0' ? held_find(p->function) : NULL;
+	int fd, ret = 0;
+
+	if (h != NULL) {
+		fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 0);
+	} else {
+		pci_enable(p);
+		fd = open(p->file, O_RDWR | O_CLOEXEC | (p->make ? O_CREAT | O_NOFOLLOW : O_SYNC),
+			0600);
+	}
+	if (fd < 0)
+		return refuse(err, err_size, w->path, errno);
+	if (h == NULL) {
+		ret = look(w, p, fd, size, st, found, err, err_size);
+	} else if (fstat(fd, st) != 0) {
+		ret = refuse(err, err_size, w->path, errno);
+	} else {
+		w->page = 4096;
+		p->offset = h->offset;
+		*found = h->size;
+	}
+	if (ret == 0)
+		return fd;
+	close(fd);
+	return ret;
+}
+
 /* Open and map; over the old place if there is one. */
 static int
 map(struct vbus_window *w, uint64_t size, char *err, size_t err_size)
@@ -189,12 +268,10 @@ map(struct vbus_window *w, uint64_t size, char *err, size_t err_size)
 	ret = take_apart(w->path, &p);
 	if (ret != 0)
 		return refuse(err, err_size, w->path, EINVAL);
-	pci_enable(&p);
-	fd = open(p.file, O_RDWR | O_CLOEXEC | (p.make ? O_CREAT | O_NOFOLLOW : O_SYNC), 0600);
+	fd = open_place(w, &p, size, &st, &found, err, err_size);
 	if (fd < 0)
-		return refuse(err, err_size, w->path, errno);
-	ret = look(w, &p, fd, size, &st, &found, err, err_size);
-	if (ret == 0 && size != 0 && found != size) {
+		return fd;
+	if (size != 0 && found != size) {
 		snprintf(err, err_size, "%s: is there with %llu bytes, not %llu", w->path,
 			(unsigned long long)found, (unsigned long long)size);
 		ret = -EINVAL;
@@ -292,10 +369,14 @@ vbus_window_lost(struct vbus_window *w)
 static bool
 replaced(const struct vbus_window *w)
 {
+	const struct held *h;
 	struct place p;
 	struct stat st;
 
-	return take_apart(w->path, &p) == 0 && stat(p.file, &st) == 0 &&
+	if (take_apart(w->path, &p) != 0)
+		return false;
+	h = p.function[0] != '\0' ? held_find(p.function) : NULL;
+	return (h != NULL ? fstat(h->fd, &st) : stat(p.file, &st)) == 0 &&
 	       (st.st_dev != w->dev || st.st_ino != w->ino || (p.make && st.st_size == 0));
 }
 

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright(c) 2026 vbus developers
-"""A PCI function that has nothing but a mapped BAR: testpmd in the guest consumes and serves through it.
+"""A PCI function that has nothing but a mapped BAR: testpmd in the guest finds it, consumes and serves through it.
 
-The function is QEMU's ivshmem-plain, whose BAR 2 is a file of the host: it has no registers, no interrupt, and its
-device reaches no memory of the guest. Frames of 60 to 1,514 bytes go from the host through the guest and back, equal
-in content and order, on the link that the host serves; the one that the guest serves is up beside it.
+    window.py [uio|vfio]...
+
+The function is 11da:2000 with a file of the host as BAR 2: it has no registers, no interrupt, and keeps none of the
+guest's memory. The bus's scan makes a link of it, whether it is bound to uio_pci_generic or to vfio-pci. Frames of 60
+to 1,514 bytes go from the host through the guest and back, equal in content and order, on the link that the host
+serves; the one that the guest serves is up beside it.
 """
 import os
 import subprocess
@@ -19,10 +22,10 @@ import guestnet  # noqa: E402
 import link  # noqa: E402
 import pcap  # noqa: E402
 import testpmd as lab  # noqa: E402
+import windowpci  # noqa: E402
 
 COUNT = 2000
 SIZE = 16 << 20
-FIND = 'for d in /sys/bus/pci/devices/*; do [ "$(cat $d/device)" != 0x1110 ] || basename $d; done'
 
 
 def tmpfs(folder):
@@ -34,40 +37,52 @@ def tmpfs(folder):
     return where
 
 
+def one(machine, south, how, frames, sink):
+    """The function in the hands of one driver."""
+    function = guestdpdk.bind(machine, how, pages=120)
+    pmd = guestdpdk.GuestTestpmd(machine, eal=['-a', f'{function},wait=10000',
+                                               '--vdev', f'net_vbus0,window=pci:{function},side=b,bus=mine,name=eth1'])
+    name = f'vbus:pci-{function.replace(":", "-").replace(".", "-")}.eth0'
+    ids = link.wait_ports(pmd, [name, 'net_vbus0'], 30)
+    pmd.wait_link(ids[name])
+    # testpmd forwards only when all of its ports are started.
+    mine = link.wait_ports(south, ['vbus:w.eth1'], 30)['vbus:w.eth1']
+    if f'Configuring Port {mine} ' not in south.output:
+        south.command('port attach vbus:w.eth1')
+    south.command('port start all')
+    south.wait_link(mine, timeout=30)
+    guestdpdk.there_and_back(south, pmd, ids[name], frames, sink, f'{how}: found by the scan')
+    lab.check(pmd.link_up(ids['net_vbus0']), f'{how}: what the guest serves has a link as well')
+    pmd.quit()
+
+
 def main():
     guestnet.need_tools()
     guest_lab = guestlab.Lab()
     folder = guest_lab.folder()
     kernel = guest_lab.kernel('6.12')
-    path = os.path.join(tmpfs(folder), 'w')
+    path, sock = os.path.join(tmpfs(folder), 'w'), os.path.join(folder, 'f.sock')
+    with open(path, 'wb') as file:
+        file.truncate(SIZE)
+    windowpci.WindowFunction(sock, path)
     frames = pcap.frames(COUNT, 11, longest=1514)
     source, sink = (os.path.join(folder, f'{name}.pcap') for name in ('in', 'out'))
     pcap.write(source, frames)
     initrd = guestlab.initramfs(folder, guest.parts(guest_lab, kernel, {}, more=[guestdpdk.part(guest_lab)]))
-    devices = ['-object', f'memory-backend-file,id=w,mem-path={guest_lab.inside(path)},size={SIZE},share=on',
-               '-device', 'ivshmem-plain,memdev=w']
-    machine = guest.Guest(guest_lab, kernel, folder, initrd, devices, smp=2, memory=512)
-    function = machine.run(FIND).split()[-1]
-    host = ['--vdev', f'net_vbus0,window={path},side=a,size={SIZE},bus=serve,name=eth0',
-            '-a', f'vbus:w,window={path},side=a,wait=0',
-            '--vdev', f'net_pcap0,rx_pcap={source},tx_pcap={sink}']
-    south = lab.Testpmd(folder, 'south', host, link.QUIET + ['--no-flush-rx', '--nb-cores=2'], workers=2)
-    window = f'window=pci:{function},side=b'
-    pmd = guestdpdk.GuestTestpmd(machine, eal=['--no-huge', '-m', '192', '--no-pci', '-a', f'vbus:g,{window},wait=10000',
-                                               '--vdev', f'net_vbus0,{window},bus=mine,name=eth1'])
-    ids = link.wait_ports(pmd, ['vbus:g.eth0', 'net_vbus0'], 30)
-    pmd.wait_link(ids['vbus:g.eth0'])
-    # testpmd forwards only when all of its ports are started.
-    mine = link.wait_ports(south, ['vbus:w.eth1'], 30)['vbus:w.eth1']
-    south.command('port attach vbus:w.eth1')
-    south.command('port start all')
-    south.wait_link(mine, timeout=30)
-    guestdpdk.there_and_back(south, pmd, ids['vbus:g.eth0'], frames, sink, 'served by the host')
-    lab.check(pmd.link_up(ids['net_vbus0']), 'what the guest serves has a link as well')
-    pmd.quit()
+    machine = guest.Guest(guest_lab, kernel, folder, initrd, guest.vfio_user(guest_lab.inside(sock)), smp=2, memory=768,
+                          iommu=True)
+    for how in sys.argv[1:] or ('uio', 'vfio'):
+        begin = lab.time.monotonic()
+        host = ['--vdev', f'net_vbus0,window={path},side=a,size={SIZE},bus=serve,name=eth0',
+                '-a', f'vbus:w,window={path},side=a,wait=0',
+                '--vdev', f'net_pcap0,rx_pcap={source},tx_pcap={sink}']
+        south = lab.Testpmd(folder, f'south-{how}', host, link.QUIET + ['--no-flush-rx', '--nb-cores=2'], workers=2)
+        one(machine, south, how, frames, sink)
+        south.quit()
+        os.unlink(sink)
+        print(f'    {how}: {lab.time.monotonic() - begin:.0f} s', flush=True)
     machine.check_log('window')
     machine.power_off()
-    south.quit()
 
 
 main()

@@ -395,7 +395,7 @@ link_unplug(struct rte_vbus_link *link)
 	struct rte_devargs *da = link->device.devargs;
 	int ret;
 
-	if (link->args.kind == VBUS_LINK_PCI) {
+	if (link->origin != NULL) {
 		BUS_LOG(ERR, "%s: belongs to %s: detach that", link->full_name, link->args.path);
 		return -EBUSY;
 	}

@@ -86,9 +86,9 @@ bool vbus_bus_word_valid(const char *name, size_t len);
 int vbus_bus_name_parse(const char *text, struct vbus_bus_name *name);
 /* What follows the first comma of a link's devargs. 0, or -EINVAL and a line in err. */
 int vbus_link_args_parse(const char *text, struct vbus_link_args *args, char *err, size_t err_size);
-/* Devargs of a PCI function: wait= alone. The same results. */
+/* Devargs of a PCI function: wait=, and of one that is a window side=. The same results. */
 int vbus_link_pci_args_parse(
-	const char *text, struct vbus_link_args *args, char *err, size_t err_size);
+	const char *text, bool window, struct vbus_link_args *args, char *err, size_t err_size);
 /* LINK for a PCI function: "pci-0000-00-04-0". 0, or -ENAMETOOLONG. */
 int vbus_bus_pci_name(char out[VBUS_BUS_NAME_SIZE], uint32_t domain, uint8_t bus, uint8_t devid,
 	uint8_t function);

@@ -227,29 +227,24 @@ vbus_link_args_parse(const char *text, struct vbus_link_args *args, char *err, s
 }
 
 int
-vbus_link_pci_args_parse(const char *text, struct vbus_link_args *args, char *err, size_t err_size)
+vbus_link_pci_args_parse(
+	const char *text, bool window, struct vbus_link_args *args, char *err, size_t err_size)
 {
-	static const char key[] = "wait=";
-	bool seen = false;
+	uint32_t seen = 0;
+	bool medium = true; /* the function */
 	size_t len;
 
 	memset(args, 0, sizeof(*args));
-	args->kind = VBUS_LINK_PCI;
+	args->kind = window ? VBUS_LINK_WINDOW : VBUS_LINK_PCI;
 	args->wait_ms = VBUS_BUS_WAIT_MS;
 	for (; *text != '\0'; text += len + (text[len] == ',')) {
 		len = strcspn(text, ",");
-		if (strncmp(text, key, sizeof(key) - 1) != 0) {
-			snprintf(err, err_size, "unknown key '%.*s' (wait)",
-				(int)strcspn(text, "=,"), text);
+		if (strncmp(text, "wait=", 5) != 0 && (!window || strncmp(text, "side=", 5) != 0)) {
+			snprintf(err, err_size, "unknown key '%.*s' (wait%s)",
+				(int)strcspn(text, "=,"), text, window ? ", side" : "");
 			return -EINVAL;
 		}
-		if (seen) {
-			snprintf(err, err_size, "wait=: given twice");
-			return -EINVAL;
-		}
-		seen = true;
-		if (parse_wait(text + sizeof(key) - 1, len - (sizeof(key) - 1), args, err,
-			    err_size) != 0)
+		if (parse_pair(text, len, args, &seen, &medium, err, err_size) != 0)
 			return -EINVAL;
 	}
 	return 0;

@@ -2,9 +2,9 @@
  * Copyright(c) 2026 vbus developers
  *
  * Bridges that DPDK's PCI bus finds (11da:2000 bound to vfio-pci or a UIO driver): each is a
- * link of our bus, named by its address (ADR-0014). The PCI bus may probe before ours or after
- * it, so the link is started by the PCI probe itself; and either may be cleaned up first, so
- * the link is looked up when the PCI device goes.
+ * link of our bus, named by its address (ADR-0014). One that has no registers, but a BAR for it, is a
+ * window (ADR-0018). The PCI bus may probe before ours or after it, so the link is started by the PCI
+ * probe itself; and either may be cleaned up first, so the link is looked up when the PCI device goes.
  *
  * A function that the kernel wants back (surprise removal) is given up in the order that
  * applications know: RMV for every port, then, when they are gone, the PCI device.
@@ -28,6 +28,8 @@
 #include <rte_eal.h>
 
 #include "vbus_compat.h"
+#include "vbus_pci_io.h"
+#include "vbus_window.h"
 
 #define GONE_POLL_US 50000u
 
@@ -43,9 +45,17 @@ link_of(const struct rte_pci_device *dev)
 	struct rte_vbus_link *link;
 
 	TAILQ_FOREACH (link, &vbus_links, next)
-		if (link->args.kind == VBUS_LINK_PCI && link->origin == dev)
+		if (link->origin == dev)
 			break;
 	return link;
+}
+
+/* Nothing but memory that both sides see (doc/abi.md section 13). */
+static bool
+is_window(const struct rte_pci_device *dev)
+{
+	return dev->mem_resource[VBUS_PCI_BAR_REGS].len == 0 &&
+	       dev->mem_resource[VBUS_WINDOW_PCI_BAR].len >= VBUS_WINDOW_SIZE_MIN;
 }
 
 /* ---- surprise removal ---------------------------------------------------------------------- */
@@ -61,7 +71,7 @@ gone_poll(void *arg)
 	(void)arg;
 	vbus_ctl_lock();
 	TAILQ_FOREACH (link, &vbus_links, next) {
-		if (link->args.kind != VBUS_LINK_PCI || !link->origin_gone)
+		if (link->origin == NULL || !link->origin_gone)
 			continue;
 		more = true;
 		if (TAILQ_EMPTY(&link->devices) && ready == NULL)
@@ -84,7 +94,9 @@ pci_dev_event(const char *name, enum rte_dev_event_type type, void *arg)
 		return;
 	vbus_ctl_lock();
 	TAILQ_FOREACH (link, &vbus_links, next)
-		if (link->args.kind == VBUS_LINK_PCI && strcmp(link->args.path, name) == 0)
+		if (link->origin != NULL &&
+			strcmp(((const struct rte_pci_device *)link->origin)->device.name, name) ==
+				0)
 			break;
 	/* The kernel repeats its wish. */
 	if (link != NULL && !link->origin_gone) {
@@ -110,13 +122,14 @@ link_make(struct rte_pci_device *dev, struct rte_vbus_link **out)
 	ret = vbus_bus_pci_name(
 		name, dev->addr.domain, dev->addr.bus, dev->addr.devid, dev->addr.function);
 	if (ret == 0)
-		ret = vbus_link_pci_args_parse(
-			da != NULL && da->args != NULL ? da->args : "", &args, err, sizeof(err));
+		ret = vbus_link_pci_args_parse(da != NULL && da->args != NULL ? da->args : "",
+			is_window(dev), &args, err, sizeof(err));
 	if (ret != 0) {
 		BUS_LOG(ERR, "%s: %s", dev->device.name, err[0] != '\0' ? err : strerror(-ret));
 		return ret;
 	}
-	snprintf(args.path, sizeof(args.path), "%s", dev->device.name);
+	snprintf(args.path, sizeof(args.path), "%s%s", is_window(dev) ? "pci:" : "",
+		dev->device.name);
 	vbus_ctl_lock();
 	link = vbus_link_find(name) == NULL ? vbus_link_new(name, &args) : NULL;
 	if (link != NULL) {
@@ -144,9 +157,17 @@ pci_probe(struct rte_pci_driver *drv, struct rte_pci_device *dev)
 	ret = rte_pci_map_device(dev);
 	if (ret != 0)
 		return ret;
+	if (is_window(dev)) {
+		ret = vbus_pci_io_window(dev);
+		if (ret != 0) {
+			BUS_LOG(ERR, "%s: BAR %d: %s", dev->device.name, VBUS_WINDOW_PCI_BAR,
+				strerror(-ret));
+			goto err_unmap;
+		}
+	}
 	ret = link_make(dev, &link);
 	if (ret != 0)
-		goto err_unmap;
+		goto err_unhold;
 	ret = vbus_link_start(link);
 	if (ret != 0)
 		goto err_link;
@@ -157,6 +178,8 @@ pci_probe(struct rte_pci_driver *drv, struct rte_pci_device *dev)
 	return 0;
 err_link:
 	(void)vbus_link_stop(link);
+err_unhold:
+	vbus_window_unhold(dev->device.name);
 err_unmap:
 	rte_pci_unmap_device(dev);
 	return ret;
@@ -182,6 +205,7 @@ pci_remove(struct rte_pci_device *dev)
 	if (ret != 0)
 		return ret;
 	(void)rte_dev_event_callback_unregister(dev->device.name, pci_dev_event, NULL);
+	vbus_window_unhold(dev->device.name);
 	rte_pci_unmap_device(dev);
 	return 0;
 }
@@ -202,7 +226,7 @@ _Static_assert(VBUS_PCI_VENDOR_ID == 4570 && VBUS_PCI_DEVICE_ID == 8192, "as the
 extern const char vbus_pci_pmd_info[];
 __attribute__((used))
 const char vbus_pci_pmd_info[] = "PMD_INFO_STRING= {\"name\" : \"vbus_pci\", "
-				 "\"params\" : \"wait=<int>\", "
+				 "\"params\" : \"wait=<int> side=a|b\", "
 				 "\"kmod\" : \"* vfio-pci | uio_pci_generic\", "
 				 "\"pci_ids\" : [[4570, 8192, 65535, 65535]]}";
 RTE_PMD_REGISTER_KMOD_DEP(vbus_pci, "* vfio-pci | uio_pci_generic");

@@ -30,6 +30,8 @@
 #include <rte_interrupts.h>
 #include <rte_io.h>
 
+#include "vbus_window.h"
+
 static int
 vfio_fd(const struct vbus_pci_io *io)
 {
@@ -160,6 +162,27 @@ vbus_pci_io_irq(const struct vbus_pci_io *io, int fd)
 		(void)rte_pci_write_config(io->dev, &command, sizeof(command), PCI_COMMAND);
 	}
 	return -ENOTSUP;
+}
+
+int
+vbus_pci_io_window(struct rte_pci_device *dev)
+{
+	struct vfio_region_info info = {
+		.argsz = sizeof(info),
+		.index = VFIO_PCI_BAR0_REGION_INDEX + VBUS_WINDOW_PCI_BAR,
+	};
+	const struct vbus_pci_io io = {.dev = dev};
+	int fd = vfio_fd(&io);
+
+	/* EAL has let it. */
+	(void)vbus_pci_io_master(&io, false);
+	if (fd < 0)
+		return 0; /* sysfs has the BAR, write-combining too */
+	if (ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, &info) != 0)
+		return -errno;
+	if ((info.flags & VFIO_REGION_INFO_FLAG_MMAP) == 0)
+		return -ENOTSUP;
+	return vbus_window_hold(dev->device.name, fd, info.offset, info.size);
 }
 
 int32_t

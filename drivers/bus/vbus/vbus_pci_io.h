@@ -35,6 +35,9 @@ int vbus_pci_io_master(const struct vbus_pci_io *io, bool on);
 /* Let the function's interrupt (MSI) write to the eventfd; -1: none any more. 0, or negative
  * errno: there is none to be had, and INTx is off too. */
 int vbus_pci_io_irq(const struct vbus_pci_io *io, int fd);
+/* A function that is a window (doc/abi.md section 13) and reaches nothing of ours: its BAR for pci:FUNCTION.
+ * 0 or negative errno. */
+int vbus_pci_io_window(struct rte_pci_device *dev);
 /* Run a bridge call: south has done it when this returns. */
 int32_t vbus_pci_io_call(const struct vbus_pci_io *io, const struct vbus_pci_call_desc *desc);
 /* Write a signal register: a port, one system call. Any thread, no lock. */

@@ -39,17 +39,28 @@ test_pci(void)
 	CU_ASSERT_EQUAL(vbus_bus_pci_name(name, UINT32_MAX, 0xff, 0x1f, 7), 0);
 	CU_ASSERT_STRING_EQUAL(name, "pci-ffffffff-ff-1f-7");
 	CU_ASSERT_TRUE(vbus_bus_word_valid(name, strlen(name)));
-	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("", &args, err, sizeof(err)), 0);
+	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("", false, &args, err, sizeof(err)), 0);
 	CU_ASSERT_EQUAL(args.kind, VBUS_LINK_PCI);
 	CU_ASSERT_EQUAL(args.wait_ms, 1000);
-	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("wait=20", &args, err, sizeof(err)), 0);
+	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("wait=20", false, &args, err, sizeof(err)), 0);
 	CU_ASSERT_EQUAL(args.wait_ms, 20);
 	CU_ASSERT_EQUAL(
-		vbus_link_pci_args_parse("wait=1,wait=2", &args, err, sizeof(err)), -EINVAL);
+		vbus_link_pci_args_parse("wait=1,wait=2", false, &args, err, sizeof(err)), -EINVAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err, "twice"));
-	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("wait", &args, err, sizeof(err)), -EINVAL);
-	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("null=x", &args, err, sizeof(err)), -EINVAL);
+	CU_ASSERT_EQUAL(vbus_link_pci_args_parse("wait", false, &args, err, sizeof(err)), -EINVAL);
+	CU_ASSERT_EQUAL(
+		vbus_link_pci_args_parse("null=x", false, &args, err, sizeof(err)), -EINVAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err, "'null'"));
+	CU_ASSERT_EQUAL(
+		vbus_link_pci_args_parse("side=a", false, &args, err, sizeof(err)), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err, "'side'"));
+	CU_ASSERT_EQUAL(
+		vbus_link_pci_args_parse("wait=3,side=a", true, &args, err, sizeof(err)), 0);
+	CU_ASSERT_EQUAL(args.kind, VBUS_LINK_WINDOW);
+	CU_ASSERT_TRUE(args.side_a);
+	CU_ASSERT_EQUAL(args.wait_ms, 3);
+	CU_ASSERT_EQUAL(
+		vbus_link_pci_args_parse("window=/x", true, &args, err, sizeof(err)), -EINVAL);
 }
 
 static void

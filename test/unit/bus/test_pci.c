@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <bus_driver.h>
@@ -27,9 +28,11 @@
 #include "rig.h"
 #include "vbus_null.h"
 #include "vbus_pci_io.h"
+#include "vbus_window.h"
 
-#define ADDR "0000:00:04.0"
-#define LINK "vbus:pci-0000-00-04-0"
+#define ADDR	    "0000:00:04.0"
+#define LINK	    "vbus:pci-0000-00-04-0"
+#define WINDOW_SIZE (4u << 20)
 
 /* The function. Control lock, but for what a kick touches. */
 static struct {
@@ -44,7 +47,8 @@ static struct {
 	bool no_doorbell; /* south does not grant it */
 	_Atomic int rings, irqs, kicks, last_kick;
 	_Atomic int maps, unmaps;
-} fn = {.irq_fd = -1};
+	int window_fd; /* what lies behind BAR 2 */
+} fn = {.irq_fd = -1, .window_fd = -1};
 
 static struct rte_pci_driver *driver;
 static struct rte_pci_device dev;
@@ -136,6 +140,13 @@ vbus_pci_io_irq(const struct vbus_pci_io *io, int fd)
 		return -ENOTSUP;
 	fn.irq_fd = fd;
 	return 0;
+}
+
+int
+vbus_pci_io_window(struct rte_pci_device *d)
+{
+	return fn.window_fd < 0 ? -ENOTSUP
+				: vbus_window_hold(d->device.name, fn.window_fd, 0, WINDOW_SIZE);
 }
 
 int32_t
@@ -416,6 +427,54 @@ test_ports(void)
 	fn.no_doorbell = fn.no_ports = false;
 }
 
+/* A function with a BAR and nothing else: a window, whose other side is served here. */
+static void
+test_window(void)
+{
+	struct rte_devargs da = {.args = "wait=0"};
+	struct vbus_bus *bus = rig_bus("W");
+	struct rig_south *south = rig_device(bus, "w");
+	char err[200] = "";
+	uint8_t *ones;
+
+	dev.mem_resource[VBUS_WINDOW_PCI_BAR].len = WINDOW_SIZE;
+	dev.device.devargs = &da;
+	CU_ASSERT_EQUAL(driver->probe(driver, &dev), -ENOTSUP); /* cannot be mapped */
+	fn.window_fd = memfd_create("window", MFD_CLOEXEC);
+	CU_ASSERT_EQUAL_FATAL(ftruncate(fn.window_fd, WINDOW_SIZE), 0);
+	CU_ASSERT_EQUAL_FATAL(probe(), 0);
+	vbus_ctl_lock();
+	CU_ASSERT_EQUAL_FATAL(
+		vbus_connector_window(bus, "pci:" ADDR, 0, VBUS_WINDOW_A, err, sizeof(err)), 0);
+	vbus_ctl_unlock();
+	CU_ASSERT_TRUE(rig_wait_bound(LINK ".w", true));
+	CU_ASSERT_PTR_NULL(fn.north);
+	CU_ASSERT_NOT_EQUAL(rte_eal_hotplug_remove("vbus", LINK), 0);
+
+	/* The link is lost: all that is read is ones, and what is written goes nowhere. */
+	rig_north_counts.lost = rig_north_counts.back = 0;
+	ones = mmap(NULL, WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fn.window_fd, 0);
+	CU_ASSERT_TRUE_FATAL(ones != MAP_FAILED);
+	for (int i = 0; i < 10000 && rig_north_counts.lost == 0; i++) {
+		memset(ones, 0xff, WINDOW_SIZE);
+		rig_sleep_ms(1);
+	}
+	CU_ASSERT_TRUE(rig_north_counts.lost > 0);
+	memset(ones, 0, WINDOW_SIZE);
+	CU_ASSERT_TRUE(rig_wait(&rig_north_counts.back, 1));
+	munmap(ones, WINDOW_SIZE);
+
+	CU_ASSERT_EQUAL(remove_(), 0);
+	CU_ASSERT_EQUAL(fn.maps, fn.unmaps);
+	rig_device_drop(south);
+	vbus_ctl_lock();
+	vbus_bus_put(bus);
+	vbus_ctl_unlock();
+	close(fn.window_fd);
+	dev.mem_resource[VBUS_WINDOW_PCI_BAR].len = 0;
+	dev.device.devargs = NULL;
+}
+
 /* The kernel wants the function back: the devices go first, then it. */
 static void
 test_surprise(void)
@@ -471,6 +530,7 @@ main(void)
 		{"remove", test_remove},
 		{"no interrupt", test_polled},
 		{"no ports", test_ports},
+		{"a window", test_window},
 		{"surprise removal", test_surprise},
 		{"cleanup", test_cleanup},
 		{NULL, NULL},
