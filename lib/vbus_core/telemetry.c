@@ -379,6 +379,7 @@ tel_distance(const char *params, struct rte_tel_data *d)
 	vbus_tel_dict_uint(d, "delay_ns", info.delay_ns);
 	vbus_tel_dict_uint(d, "nb_far_reads", info.nb_reads);
 	vbus_tel_dict_uint(d, "nb_far_writes", info.nb_writes);
+	vbus_tel_dict_uint(d, "nb_far_direct", info.nb_direct);
 	vbus_tel_dict_uint(d, "last_far_read", info.last_read);
 	return 0;
 }

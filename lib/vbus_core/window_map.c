@@ -315,7 +315,7 @@ set_apart(struct vbus_window *w, char *err, size_t err_size)
 	if (ns == 0)
 		return 0;
 	w->far = w->base + (w->side_b ? 0 : w->size / 2);
-	ret = vbus_distance_add(w->far, w->size / 2, w->page, ns);
+	ret = vbus_distance_add(w->far, w->size / 2, w->page, ns, &w->fault);
 	if (ret != 0)
 		snprintf(err, err_size, "%s: VBUS_WINDOW_DISTANCE: %s", w->path, strerror(-ret));
 	return ret;
@@ -399,7 +399,7 @@ vbus_window_recover(struct vbus_window *w, uint64_t now_ns)
 		return false;
 	}
 	if (w->far != NULL)
-		mprotect(w->far, w->size / 2, PROT_NONE);
+		vbus_distance_again(w->far);
 	vbus_window_renew(w);
 	return true;
 }
