@@ -164,6 +164,8 @@ vbus_window_alive(struct vbus_window *w, uint64_t now_ns)
 	if (now_ns - w->said_ns >= HEARTBEAT_NS) {
 		w->said_ns = now_ns;
 		vbus_peer_store64(&w->out->hello.heartbeat, ++w->heartbeat);
+		/* All of it: a link that was down has swallowed what was said once. */
+		say_hello(w);
 	}
 	if (w->peer == 0 || vbus_window_lost(w))
 		return false;
