@@ -30,8 +30,8 @@ def main():
     os.environ['VBUS_WINDOW_DISTANCE'] = '1000'
     folder = lab.scratch()
     path = window_path()
-    pmds = {letter: side(folder, path, letter, app=['--no-flush-rx', '--total-num-mbufs=4096', '--rxd=128', '--txd=128'])
-            for letter in 'ba'}
+    app = ['--no-flush-rx', '--total-num-mbufs=4096', '--rxd=128', '--txd=128']
+    pmds = {letter: side(folder, path, letter, app=app) for letter in 'ba'}
     ids = settle(pmds)
     bounce(pmds, ids, 'traffic on both links')
     first = counters(pmds)

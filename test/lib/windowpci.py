@@ -89,7 +89,8 @@ class WindowFunction:
         elif command == REGION:
             index = struct.unpack_from('<I', payload, 8)[0]
             size = {BAR: self.size, CONFIG: len(self.config)}.get(index, 0)
-            answer = struct.pack('<IIIIQQ', 32, (READ_WRITE if size else 0) | (MMAP if index == BAR else 0), index, 0, size, 0)
+            flags = (READ_WRITE if size else 0) | (MMAP if index == BAR else 0)
+            answer = struct.pack('<IIIIQQ', 32, flags, index, 0, size, 0)
             if index == BAR:
                 fds = [self.file]
         elif command == IRQ:
