@@ -29,17 +29,6 @@
 #include "distance_priv.h"
 #include "vbus_log.h"
 
-#define RANGES 64u
-
-struct range {
-	_Atomic uintptr_t start;
-	_Atomic size_t len; /* 0: free */
-	_Atomic size_t page;
-	_Atomic uintptr_t real; /* the same memory, with access */
-	int sigbus;
-};
-
-static struct range ranges[RANGES];
 static _Atomic uint64_t nb_reads, nb_writes, nb_direct, last_read;
 static uint64_t delay_ns;
 
@@ -63,6 +52,7 @@ vbus_distance_info(struct vbus_distance_info *info)
 
 #ifdef __x86_64__
 
+#define RANGES	    64u
 #define TRAP_FLAG   0x100
 #define FAULT_WRITE 0x2
 #define THREADS	    256u
@@ -70,6 +60,15 @@ vbus_distance_info(struct vbus_distance_info *info)
 #define LINE	    64u
 #define SCRATCH	    (4 * LINE) /* an operand that begins in the second line, or before */
 
+struct range {
+	_Atomic uintptr_t start;
+	_Atomic size_t len; /* 0: free */
+	_Atomic size_t page;
+	_Atomic uintptr_t real; /* the same memory, with access */
+	int sigbus;
+};
+
+static struct range ranges[RANGES];
 static struct sigaction old_segv, old_trap;
 static bool installed;
 
