@@ -134,7 +134,7 @@ test_file(void)
 	struct dp_conf a, b;
 
 	CU_ASSERT_FATAL(fd >= 0);
-	CU_ASSERT_EQUAL(write(fd, everything, strlen(everything)), strlen(everything));
+	CU_ASSERT_EQUAL(write(fd, everything, strlen(everything)), (ssize_t)strlen(everything));
 	close(fd);
 	CU_ASSERT_EQUAL_FATAL(load_string(&a, everything, err), 0);
 	dp_conf_init(&b);

@@ -190,7 +190,7 @@ rte_vbus_call(struct rte_vbus_device *dev, uint32_t func, void *data, uint32_t l
 		return 0;
 	case VENET_FUNC_POLLQUERY:
 		CU_ASSERT_EQUAL(len, sizeof(*pq));
-		CU_ASSERT_TRUE(pq->queue < RTE_MAX(rig_pairs, 1));
+		CU_ASSERT_TRUE(pq->queue < RTE_MAX(rig_pairs, 1u));
 		CU_ASSERT_TRUE(pq->queue == 0 || (rig.granted_poll & VENET_CAP_POLL_PAIRS) != 0);
 		pq->rx_id = RIG_POLL_RX + 2 * pq->queue;
 		pq->tx_id = RIG_POLL_TX + 2 * pq->queue;

@@ -454,7 +454,7 @@ round_trips(void)
 		for (q = 0; q < RIG_PAIRS; q++) {
 			n = 1 + (round + q) % 40;
 			for (i = 0; i < n; i++)
-				CU_ASSERT_EQUAL(reflect(q), q << 6 | i);
+				CU_ASSERT_EQUAL(reflect(q), (int)(q << 6 | i));
 			CU_ASSERT_EQUAL(reflect(q), -1);
 			CU_ASSERT_EQUAL_FATAL(rte_eth_rx_burst(rig.port, q, m, 64), n);
 			for (i = 0; i < n; i++) {
