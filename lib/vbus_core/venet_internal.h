@@ -185,11 +185,11 @@ struct venet_pair {
 	bool seen_busy;
 };
 /* Of what the threads of a pair write no line has anything of another thread's, or of another pair's. */
-_Static_assert(sizeof(struct venet_pair) % RTE_CACHE_LINE_SIZE == 0 &&
-		       offsetof(struct venet_pair, rx) % RTE_CACHE_LINE_SIZE == 0 &&
-		       offsetof(struct venet_pair, tx) % RTE_CACHE_LINE_SIZE == 0 &&
-		       offsetof(struct venet_pair, path) % RTE_CACHE_LINE_SIZE == 0 &&
-		       offsetof(struct venet_pair, poll) % RTE_CACHE_LINE_SIZE == 0,
+_Static_assert(sizeof(struct venet_pair) % VBUS_CACHE_LINE == 0 &&
+		       offsetof(struct venet_pair, rx) % VBUS_CACHE_LINE == 0 &&
+		       offsetof(struct venet_pair, tx) % VBUS_CACHE_LINE == 0 &&
+		       offsetof(struct venet_pair, path) % VBUS_CACHE_LINE == 0 &&
+		       offsetof(struct venet_pair, poll) % VBUS_CACHE_LINE == 0,
 	"lines of their own");
 
 /** The device. Everything but the queues: control lock. */
