@@ -253,7 +253,7 @@ await_next(struct venet_rxq *q, const struct venet_path *p)
 	q->next_mask = VENET_POLL_PHASE >> 56;
 	q->next_value = (uint8_t)(vbus_poll_desc_phase(r, pos) >> 56);
 	q->next_peer = (const uint8_t *)&r->desc[pos & r->mask] +
-		       (RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN ? 7 : 0);
+		       7; /* little-endian: the last one */
 }
 
 /** Is it known that there is nothing? Decides about looking only: the entry is read again. */

@@ -25,6 +25,7 @@
 #include "vbus_bridge.h"
 #include "vbus_core.h"
 #include "vbus_ctl.h"
+#include "vbus_null.h"
 #include "vfu_client.h"
 
 #define MS  1000000ull
@@ -627,6 +628,20 @@ test_clients(void)
 	vfu_client_free(a.c);
 }
 
+static void
+test_no_null(void)
+{
+	static const struct vbus_null_ops ops;
+	struct vbus_bus *bus = serve("vm1");
+
+	vbus_ctl_lock();
+	errno = 0;
+	CU_ASSERT_PTR_NULL(vbus_null_open(bus, &ops, NULL));
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	vbus_ctl_unlock();
+	put(bus);
+}
+
 static const struct cu_test tests[] = {
 	{"paths", test_listen_errors},
 	{"the device", test_device},
@@ -636,6 +651,7 @@ static const struct cu_test tests[] = {
 	{"an interrupt that would block", test_interrupt_full},
 	{"the kick descriptor", test_kick_fd},
 	{"one client after the other", test_clients},
+	{"no null link to such a bus", test_no_null},
 	{NULL, NULL},
 };
 
