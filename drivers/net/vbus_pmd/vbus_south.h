@@ -82,6 +82,8 @@ struct vbus_south_port {
 	struct vbus_device *device;
 	struct vbus_venet *venet;
 	struct vbus_ctl_job link_job; /**< worker: tell ethdev of a link change */
+	bool told_up; /**< what the application heard last of the link; a look at it (link_update, start)
+		       *   does not take the event away */
 	struct rte_ether_addr mac;
 	struct rte_intr_handle *intr;
 	int rx_fd

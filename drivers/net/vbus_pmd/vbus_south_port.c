@@ -61,8 +61,15 @@ static void
 link_job(struct vbus_ctl_job *job)
 {
 	struct vbus_south_port *port = container_of(job, struct vbus_south_port, link_job);
+	bool up, tell;
 
-	if (vbus_south_port_link(port))
+	vbus_south_port_link(port);
+	vbus_ctl_lock();
+	up = port->dev->data->dev_link.link_status == RTE_ETH_LINK_UP;
+	tell = up != port->told_up;
+	port->told_up = up;
+	vbus_ctl_unlock();
+	if (tell)
 		vbus_pmd_link_event(port->dev);
 }
 
@@ -149,6 +156,7 @@ vbus_south_port_start(struct vbus_south_port *port)
 		vbus_venet_set_rx_accept(port->venet, accept);
 		vbus_venet_set_mtu(port->venet, data->mtu);
 		vbus_venet_set_ready(port->venet, true);
+		vbus_ctl_job_queue(&port->link_job); /* it may be up at once */
 	}
 	vbus_ctl_unlock();
 	return ret;
@@ -162,6 +170,7 @@ vbus_south_port_stop(struct vbus_south_port *port)
 		vbus_venet_set_ready(port->venet, false);
 		vbus_venet_bind(port->venet, NULL, NULL);
 		port->bound = false;
+		port->told_up = false; /* the application asked: no callback */
 		vbus_ctl_job_cancel(&port->link_job);
 	}
 	vbus_ctl_unlock();
