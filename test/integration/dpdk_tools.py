@@ -8,7 +8,8 @@
   trace      the control edges are in a CTF trace
   procinfo   dpdk-proc-info shows both ends' ports and statistics, as the primary has them
   secondary  a secondary testpmd receives and sends on a port of the primary: every frame, unchanged, while
-             the primary stops and starts the port, the peer restarts, and the secondary goes
+             the primary stops and starts the port, the peer restarts, and the secondary goes; dpdk-pdump then
+             has the same frames, both directions, in its captures
 (dpdk-dumpcap: dumpcap.py)
 """
 import glob
@@ -152,6 +153,46 @@ def frames_through(south, folder, content, turn):
               else f'turn {turn}: {difference}')
 
 
+class Pdump:
+    """dpdk-pdump of a port, each direction into a file of its own."""
+
+    def __init__(self, folder, prefix, port):
+        self.files = {way: os.path.join(folder, f'pdump.{way}.pcap') for way in ('rx', 'tx')}
+        self.log = os.path.join(folder, 'pdump.log')
+        # Kinds of mempools are numbered alike in both processes: hugepages.py.
+        env = dict(os.environ, LD_PRELOAD=':'.join(hugepages.linked_pools('dpdk-testpmd')))
+        files = ','.join(f'{way}-dev={path}' for way, path in self.files.items())
+        with open(self.log, 'wb') as log:
+            self.process = subprocess.Popen(['stdbuf', '-oL', 'dpdk-pdump', '--file-prefix', prefix, '-d', lab.PLUGINS, '--', '--pdump',
+                                             f'device_id={port},queue=*,{files}'], stdout=log, stderr=log, env=env)
+        lab.atexit.register(self.kill)
+        lab.until(lambda: self.process.poll() is not None or 'core (' in self.text(), 10, 'dpdk-pdump captures')
+        if self.process.poll() is not None:
+            lab.fail(f'dpdk-pdump ended, status {self.process.returncode}: {self.text()}')
+
+    def text(self):
+        with open(self.log, encoding='utf-8', errors='replace') as log:
+            return log.read()
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self, content):
+        """End it as a user does, when the files hold these frames; what else crosses the port is none of ours."""
+        for path in self.files.values():
+            lab.until(lambda path=path: os.path.exists(path) and os.path.getsize(path) >= pcap.size(content), 10,
+                      f'dpdk-pdump wrote {os.path.basename(path)}')
+        self.process.send_signal(signal.SIGINT)
+        status = self.process.wait(30)
+        lab.check(status == 0, f'dpdk-pdump ends with status {status}')
+        for way, path in self.files.items():
+            difference = pcap.difference(content, pcap.read(path))
+            lab.check(difference is None, f'dpdk-pdump: {len(content)} frames {way} are in its file'
+                      if difference is None else f'dpdk-pdump, {way}: {difference}')
+
+
 def served(folder, path):
     south = link.south(folder, path, app=['--no-flush-rx', '--rxd=1024', '--txd=1024'], name='south')
     south.vbus = link.wait_ports(south, ['net_vbus0'])['net_vbus0']
@@ -196,8 +237,13 @@ def multi_process():
     other.quit()
     lab.check(north.link_up(north.vbus), 'the secondary is gone, the link is up')
     north.command('set fwd io')
+    content = pcap.frames(FRAMES, 4, longest=1514)
     north.command('start')
-    frames_through(south, folder, pcap.frames(FRAMES, 4, longest=1514), 3)
+    # Behind it: the ports of pdump's files are ports of the primary as well, and not to be forwarded to.
+    pdump = Pdump(folder, north.prefix, NORTH) if tool('dpdk-pdump') else None
+    frames_through(south, folder, content, 3)
+    if pdump:
+        pdump.stop(content)
     north.command('stop')
     for pmd in (north, south):
         pmd.quit()

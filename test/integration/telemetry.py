@@ -61,6 +61,13 @@ def what_is_not_there(pmd):
         lab.check(not ask(pmd, wrong) and pmd.alive(), f'{wrong[:40]}: no answer, no harm')
 
 
+def memory(pmd):
+    """DPDK's own commands, which every program with a vbus port has: pools and heaps."""
+    pool = ask(pmd, '/mempool/info,mb_pool_0')
+    lab.check('mb_pool_0' in ask(pmd, '/mempool/list') and pool['size'] == 4096, f'{pmd.name}: its pool of mbufs')
+    lab.check(int(ask(pmd, '/eal/heap_info,0')['Alloc_count']) > 0, f'{pmd.name}: its heap')
+
+
 def main():
     folder = lab.scratch()
     path = link.socket_path(folder)
@@ -79,6 +86,7 @@ def main():
         lab.check(all(command in known for command in COMMANDS), f'{pmd.name} has {" ".join(COMMANDS)}')
     of_south(south)
     of_north(north)
+    memory(north)
     what_is_not_there(south)
     what_is_not_there(north)
     north.quit()

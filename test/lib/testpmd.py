@@ -92,6 +92,7 @@ class Testpmd:
         self.log = os.path.join(folder, f'{name}-{Testpmd._serial}.log')
         prefix = prefix or f'vbus{os.getpid()}.{Testpmd._serial}'
         self.prefix = prefix
+        self.secondary = '--proc-type=secondary' in eal
         where = cpu if cpu is not None else '0-1'
         lcores = ','.join(f'{lcore}@{where}' for lcore in range(workers + 1))
         argv = ['dpdk-testpmd', '--lcores', lcores, '--no-pci', '--file-prefix', prefix, '-d', PLUGINS]
@@ -231,6 +232,8 @@ class Testpmd:
         if self._master >= 0:
             os.close(self._master)
             self._master = -1
+        if self.secondary:
+            return  # the primary goes on and needs them
         shutil.rmtree(runtime_folder(self.prefix), ignore_errors=True)
         # EAL leaves its files, and with them the pages are not given back.
         for name in glob.glob(f'/dev/hugepages/{glob.escape(self.prefix)}map_*'):

@@ -81,9 +81,9 @@ class Ovs:
                 tail = ''.join('    | ' + line for line in lines[-40:])
         lab.fail(f'{why}\n{tail}')
 
-    def add(self, port, devargs):
-        self.vsctl('add-port', 'br0', port, '--', 'set', 'Interface', port, 'type=dpdk',
-                   f'options:dpdk-devargs="{devargs}"')
+    def add(self, port, devargs, bridge='br0', *columns):
+        self.vsctl('add-port', bridge, port, '--', 'set', 'Interface', port, 'type=dpdk',
+                   f'options:dpdk-devargs="{devargs}"', *columns)
         error = self.get(port, 'error')
         if error not in ('[]', ''):
             self.give_up(f'{port}: {error}')
@@ -106,12 +106,13 @@ class Ovs:
             self.tool('ovs-ofctl', 'add-flow', 'br0', rule)
 
 
-def tap_peer(folder, name, path, space):
+def tap_peer(folder, name, path, space, mac=None, mtu=1500):
     """A peer that hands its namespace the device: a TAP port, and what OVS serves."""
-    pmd = link.north(folder, path, eal=['--vdev', f'net_tap0,iface={space.tap}'], name=name, link=name,
+    tap = f'net_tap0,iface={space.tap}' + (f',mac={mac}' if mac else '')
+    pmd = link.north(folder, path, eal=['--vdev', tap], name=name, link=name,
                      app=['--total-num-mbufs=8192', '--no-flush-rx'], netns=space.name, wait=5000)
     start_peer(pmd, f'vbus:{name}.{name}', 'net_tap0')
-    space.up(1500)
+    space.up(mtu)
     return pmd
 
 
@@ -234,6 +235,13 @@ def frontend(ovs, folder, path):
     lab.check(ovs.alive(), 'that backend was killed: OVS runs, the link is down')
 
 
+def eal_arguments(folder):
+    """For an OVS whose runtime files are its own."""
+    # --legacy-mem, since OVS adds --in-memory otherwise, which --no-huge does not go with.
+    memory = '-m 512' if os.environ.get('VBUS_OVS_HUGE') else '--no-huge --legacy-mem -m 512'
+    return f'{memory} --no-pci --file-prefix vbusovs{os.getpid()}{os.path.basename(folder)}'
+
+
 def main():
     lab.need_root()
     if not os.path.exists(DAEMON):
@@ -243,11 +251,7 @@ def main():
     spaces = {'web0': netns.Namespace('web0', 1), 'web1': netns.Namespace('web1', 2)}
     paths = {name: link.socket_path(folder, name) for name in spaces}
     upper = link.socket_path(folder, 'up')
-    prefix = f'vbusovs{os.getpid()}'
-    # --legacy-mem, since OVS adds --in-memory otherwise, which --no-huge does not go with.
-    memory = '-m 512' if os.environ.get('VBUS_OVS_HUGE') else '--no-huge --legacy-mem -m 512'
-    ovs = Ovs(folder, netns.Namespace('ovs', 3),
-              f'{memory} --no-pci --file-prefix {prefix} -a vbus:up,socket={upper},wait=0')
+    ovs = Ovs(folder, netns.Namespace('ovs', 3), f'{eal_arguments(folder)} -a vbus:up,socket={upper},wait=0')
     if sys.argv[1:] != ['frontend']:
         backend(ovs, folder, paths, spaces)
         exact(ovs, folder, paths)
@@ -260,4 +264,5 @@ def main():
         lab.check(child.wait(30) in (0, -signal.SIGTERM), 'it ends when asked to')
 
 
-main()
+if __name__ == '__main__':
+    main()
