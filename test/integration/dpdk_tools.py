@@ -22,6 +22,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import dpdktool  # noqa: E402
 import hugepages  # noqa: E402
 import link  # noqa: E402
 import pcap  # noqa: E402
@@ -153,40 +154,23 @@ def frames_through(south, folder, content, turn):
               else f'turn {turn}: {difference}')
 
 
-class Pdump:
+class Pdump(dpdktool.Tool):
     """dpdk-pdump of a port, each direction into a file of its own."""
 
     def __init__(self, folder, prefix, port):
         self.files = {way: os.path.join(folder, f'pdump.{way}.pcap') for way in ('rx', 'tx')}
-        self.log = os.path.join(folder, 'pdump.log')
-        # Kinds of mempools are numbered alike in both processes: hugepages.py.
-        env = dict(os.environ, LD_PRELOAD=':'.join(hugepages.linked_pools('dpdk-testpmd')))
         files = ','.join(f'{way}-dev={path}' for way, path in self.files.items())
-        with open(self.log, 'wb') as log:
-            self.process = subprocess.Popen(['stdbuf', '-oL', 'dpdk-pdump', '--file-prefix', prefix, '-d', lab.PLUGINS, '--', '--pdump',
-                                             f'device_id={port},queue=*,{files}'], stdout=log, stderr=log, env=env)
-        lab.atexit.register(self.kill)
-        lab.until(lambda: self.process.poll() is not None or 'core (' in self.text(), 10, 'dpdk-pdump captures')
-        if self.process.poll() is not None:
-            lab.fail(f'dpdk-pdump ended, status {self.process.returncode}: {self.text()}')
-
-    def text(self):
-        with open(self.log, encoding='utf-8', errors='replace') as log:
-            return log.read()
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        # Kinds of mempools are numbered alike in both processes then: hugepages.py.
+        super().__init__(['dpdk-pdump', '--file-prefix', prefix, '-d', lab.PLUGINS, '--', '--pdump',
+                          f'device_id={port},queue=*,{files}'], os.path.join(folder, 'pdump.log'), 'core (',
+                         hugepages.linked_pools('dpdk-testpmd'))
 
     def stop(self, content):
-        """End it as a user does, when the files hold these frames; what else crosses the port is none of ours."""
+        """When the files hold these frames: nobody sends others."""
         for path in self.files.values():
-            lab.until(lambda path=path: os.path.exists(path) and os.path.getsize(path) >= pcap.size(content), 10,
+            lab.until(lambda path=path: os.path.exists(path) and os.path.getsize(path) >= pcap.size(content), 30,
                       f'dpdk-pdump wrote {os.path.basename(path)}')
-        self.process.send_signal(signal.SIGINT)
-        status = self.process.wait(30)
-        lab.check(status == 0, f'dpdk-pdump ends with status {status}')
+        self.interrupt()
         for way, path in self.files.items():
             difference = pcap.difference(content, pcap.read(path))
             lab.check(difference is None, f'dpdk-pdump: {len(content)} frames {way} are in its file'

@@ -28,6 +28,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import dpdktool  # noqa: E402
 import hugepages  # noqa: E402
 import link  # noqa: E402
 import pcap  # noqa: E402
@@ -84,47 +85,22 @@ def direction(options):
     return None
 
 
-class Dumpcap:
+class Dumpcap(dpdktool.Tool):
     """A capture of one port of the program with that file prefix."""
 
     def __init__(self, folder, prefix, port, preload=()):
         self.port = port
         self.path = os.path.join(folder, f'{port.replace(":", "-")}.pcapng')
-        self.log = self.path + '.log'
         if os.path.exists(self.path):
             os.unlink(self.path)  # dumpcap writes over what is there
-        env = dict(os.environ)
-        if preload:
-            env['LD_PRELOAD'] = ':'.join(preload)
-        with open(self.log, 'wb') as log:
-            self.process = subprocess.Popen(['dpdk-dumpcap', '--file-prefix', prefix, '-i', port, '-w', self.path],
-                                            stdout=log, stderr=log, env=env, start_new_session=True)
-        lab.atexit.register(self.kill)
-        lab.until(lambda: 'Packets captured' in self.text() or self.process.poll() is not None, 30,
-                  f'dumpcap captures {port}')
-        if self.process.poll() is not None:
-            lab.fail(f'dumpcap of {port} ended, status {self.process.returncode}: {self.text()}')
-
-    def text(self):
-        with open(self.log, encoding='utf-8', errors='replace') as log:
-            return log.read()
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        super().__init__(['dpdk-dumpcap', '--file-prefix', prefix, '-i', port, '-w', self.path], self.path + '.log',
+                         'Packets captured', preload)
 
     def stop(self, frames=0):
-        """End it as a user does, when it has seen that many; what it wrote, our frames only."""
+        """When it has seen that many; what it wrote, our frames only."""
         lab.until(lambda: int(re.findall(r'\d+', self.text().split('Packets captured:')[-1])[-1]) >= frames, 10,
                   f'dumpcap of {self.port} has seen {frames} frames')
-        self.process.send_signal(signal.SIGINT)
-        try:
-            status = self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            status = None
-        lab.check(status == 0, f'dumpcap of {self.port} ends with status 0' if status == 0 else
-                  f'dumpcap of {self.port}: status {status}: {self.text()}')
+        self.interrupt()
         return [(way, frame) for way, frame in read_pcapng(self.path) if frame[12:14] == ETHER_TYPE]
 
 
