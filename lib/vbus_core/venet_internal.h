@@ -402,6 +402,21 @@ venet_reach(const struct vbus_memcache *mc, uint32_t max)
 	return (struct venet_reach){mc->iova, mc->len >= max ? mc->len - max + 1 : 0, mc->va};
 }
 
+/** As vbus_memview_ptr() for at most @p max bytes, with @p at, which is venet_reach() of @p mc and @p max. */
+static __rte_always_inline uint8_t *
+venet_reach_ptr(struct venet_reach *at, const struct vbus_memview *view, struct vbus_memcache *mc,
+	uint64_t iova, uint32_t len, uint32_t max)
+{
+	const uint64_t off = iova - at->iova;
+	uint8_t *ptr_peer;
+
+	if (likely(off < at->len))
+		return (uint8_t *)(at->va + off);
+	ptr_peer = vbus_memview_ptr(view, mc, iova, len);
+	*at = venet_reach(mc, max);
+	return ptr_peer;
+}
+
 /** Copy a frame of VENET_FRAME_MIN bytes or more. Small ones go in two parts that overlap, without a loop. */
 static __rte_always_inline void
 venet_copy(uint8_t *dst, const uint8_t *src, uint32_t len)

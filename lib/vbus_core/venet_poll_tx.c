@@ -12,6 +12,7 @@
  */
 
 #include "venet_internal.h"
+#include "venet_mbuf.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -122,35 +123,6 @@ struct plain {
 	uint32_t comp[VENET_BURST];
 };
 
-/** What a frame may not have that is copied and goes back to its pool as it is. */
-#define BULK_NEVER (VBUS_OFFLOAD_TX_FLAGS | RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)
-
-/** The eight bytes of an mbuf from data_off to port. */
-union rearm {
-	struct {
-		uint16_t data_off, refcnt, nb_segs, port;
-	} f;
-	uint64_t word;
-};
-
-#define REARM_AT(field)                      \
-	(offsetof(struct rte_mbuf, field) == \
-		offsetof(struct rte_mbuf, rearm_data) + offsetof(union rearm, f.field))
-_Static_assert(REARM_AT(data_off) && REARM_AT(refcnt) && REARM_AT(nb_segs) && REARM_AT(port),
-	"the mbuf's first eight bytes that change");
-
-/** One segment, one reference, no requests, its own buffer, of that pool: one look at all of it. */
-static __rte_always_inline bool
-is_bulk(const struct rte_mbuf *m, const struct rte_mempool *mp)
-{
-	const uint64_t rearm = *(const venet_rearm_t *)(const void *)&m->rearm_data;
-	const union rearm one = {.f = {.refcnt = 1, .nb_segs = 1}};
-	const union rearm mask = {.f = {.refcnt = UINT16_MAX, .nb_segs = UINT16_MAX}};
-
-	return (((rearm & mask.word) ^ one.word) | (m->ol_flags & BULK_NEVER) |
-		       ((uintptr_t)m->pool ^ (uintptr_t)mp)) == 0;
-}
-
 /** Frames that ask for nothing and are in one segment. */
 static __rte_always_inline bool
 is_plain(const struct rte_mbuf *m)
@@ -186,7 +158,7 @@ look_run(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts
 			f->starved = true;
 			break;
 		}
-		if (unlikely(!is_bulk(m, mp))) {
+		if (unlikely(!venet_is_bulk(m, mp))) {
 			if (!is_plain(m))
 				break;
 			bulk = false;
@@ -258,11 +230,7 @@ tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint
 		q->stats.bytes += bytes;
 		q->stats.bursts++;
 		q->stats.signals += venet_poll_signal(&p->to_north);
-		/* One segment: its `next` is NULL, nobody else has it. */
-		if (likely(f.bulk))
-			rte_mempool_put_bulk(f.mp, (void *const *)pkts, f.nb);
-		else
-			rte_pktmbuf_free_bulk(pkts, f.nb);
+		venet_free_bulk(pkts, f.nb, f.bulk);
 	}
 	if (f.starved)
 		q->stats.ring_full++;

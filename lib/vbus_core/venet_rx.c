@@ -164,13 +164,15 @@ static __rte_always_inline void
 linear_lookup(struct venet_rxq *q, const struct venet_path *p, const struct vbus_ioq_entry *e,
 	const uint8_t **src, uint32_t n)
 {
+	struct venet_reach at = venet_reach(&q->mc, VENET_FRAME_MAX_VLAN);
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
 		src[i] = NULL;
 		if (unlikely(e[i].len - VENET_FRAME_MIN > VENET_FRAME_MAX_VLAN - VENET_FRAME_MIN))
 			continue;
-		src[i] = vbus_memview_ptr(p->view, &q->mc, e[i].ptr, e[i].len);
+		src[i] = venet_reach_ptr(
+			&at, p->view, &q->mc, e[i].ptr, (uint32_t)e[i].len, VENET_FRAME_MAX_VLAN);
 		rte_prefetch0(src[i]);
 	}
 }
@@ -202,7 +204,7 @@ venet_rx_linear(
 		}
 		m = pkts[out.used];
 		if (likely(src_peer[i] != NULL && len <= p->mp_room)) {
-			rte_memcpy(rte_pktmbuf_mtod(m, void *), src_peer[i], len);
+			venet_copy(rte_pktmbuf_mtod(m, uint8_t *), src_peer[i], len);
 			m->data_len = (uint16_t)len;
 			m->pkt_len = len;
 		} else if (e[i].len - VENET_FRAME_MIN > VENET_FRAME_MAX_VLAN - VENET_FRAME_MIN) {

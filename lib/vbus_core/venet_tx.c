@@ -16,6 +16,7 @@
  */
 
 #include "venet_internal.h"
+#include "venet_mbuf.h"
 
 #include <rte_ip.h>
 
@@ -26,6 +27,7 @@ static __rte_always_inline void
 slots_peek(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots *s, uint32_t nb,
 	enum venet_tx_mode mode)
 {
+	struct venet_reach at = venet_reach(&q->mc, VENET_FRAME_MAX_VLAN);
 	uint32_t i;
 
 	s->used = 0;
@@ -37,11 +39,12 @@ slots_peek(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slot
 		venet_l4ro_slots(q, p, s);
 	for (i = 0; i < s->nb; i++) {
 		/* The frame that it meets is not known yet: as much as any frame needs. */
-		uint64_t len = RTE_MIN(s->e[i].len, (uint64_t)VENET_FRAME_MAX_VLAN);
+		uint32_t len = (uint32_t)RTE_MIN(s->e[i].len, (uint64_t)VENET_FRAME_MAX_VLAN);
 
 		s->dst_peer[i] = unlikely(len == 0)
 					 ? NULL
-					 : vbus_memview_ptr(p->view, &q->mc, s->e[i].ptr, len);
+					 : venet_reach_ptr(&at, p->view, &q->mc, s->e[i].ptr, len,
+						   VENET_FRAME_MAX_VLAN);
 		if (likely(s->dst_peer[i] != NULL))
 			rte_prefetch0_write(s->dst_peer[i]);
 	}
@@ -163,7 +166,7 @@ put_frame(struct venet_txq *q, const struct venet_path *p, struct venet_tx_slots
 		ret = copy_out_slow(q, p, s->e[s->used].ptr, m, plan);
 	} else {
 		if (likely(m->nb_segs == 1)) {
-			rte_memcpy(dst, rte_pktmbuf_mtod(m, const void *), len);
+			venet_copy(dst, rte_pktmbuf_mtod(m, const uint8_t *), len);
 		} else {
 			q->stats.multi_seg++;
 			if (venet_copy_chain(dst, m, 0, len) != len)
@@ -377,14 +380,17 @@ static __rte_always_inline uint16_t
 tx_burst(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb,
 	enum venet_tx_mode mode)
 {
+	const struct rte_mempool *mp = pkts[0]->pool;
 	struct venet_tx_slots s;
 	bool starved = false;
+	bool bulk = true;
 	uint16_t i;
 
 	slots_peek(q, p, &s, nb, mode);
 	for (i = 0; i < nb; i++) {
 		const struct rte_mbuf *m = pkts[i];
 
+		bulk &= venet_is_bulk(m, mp);
 		if (unlikely(m->pkt_len - VENET_FRAME_MIN >
 			     VENET_FRAME_MAX_VLAN - VENET_FRAME_MIN)) {
 			q->stats.drop_len++;
@@ -418,7 +424,7 @@ tx_burst(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts
 	q->stats.signals += mode == VENET_TX_POLL ? venet_poll_signal(&p->to_north)
 						  : venet_signal(&p->to_north);
 	if (likely(i != 0))
-		rte_pktmbuf_free_bulk(pkts, i);
+		venet_free_bulk(pkts, i, bulk);
 	return i;
 }
 
