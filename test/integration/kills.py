@@ -78,6 +78,10 @@ def rounds(what, survivor, start, order):
     flow(*order(other), f'{what}: traffic after the last')
     print(f'    re-attach: median {statistics.median(times) * 1000:.0f} ms, '
           f'longest {max(times) * 1000:.0f} ms after the prompt')
+    late = sum(seconds > LIMIT for seconds in times)
+    if late:  # the limit is for a machine that does nothing else; beside other work it may be missed
+        print(f'    {late} of {len(times)} came up later than that; the load of the machine is '
+              f'{os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs')
     lab.check(max(times) <= LIMIT,
               f'{what} killed {KILLS} times, ended {QUITS} times, link up within {LIMIT * 1000:.0f} ms each time')
     for pmd in (other, survivor):
