@@ -144,7 +144,8 @@ struct vbus_bus {
 	uint32_t refs;		    /**< users: vdevs, links by null=, configuration */
 	struct vbus_bridge *bridge; /**< south half of the register protocol; made with the bus */
 	struct vbus_connector *connector; /**< NULL: none yet */
-	bool no_ports; /**< the function has no BAR 1; to be set before the connector */
+	bool no_ports;	 /**< the function has no BAR 1; to be set before the connector */
+	bool far_cached; /**< a window's: ordinary memory, whose stores arrive in their order */
 	TAILQ_ENTRY(vbus_bus) next;
 };
 

@@ -64,6 +64,7 @@ struct vbus_window {
 	uint64_t recover_ns; /* when to look whether it is there again */
 	uint8_t *far;	     /* the half that is set apart by the test mode; NULL: none */
 	bool side_b;
+	bool cached; /* a file: ordinary memory, not write-combining */
 	struct vbus_window_arena near_south, near_north; /* of our link */
 	struct vbus_window_box *in;			 /* near: we read */
 	struct vbus_window_box *out;			 /* far: we write */

@@ -91,8 +91,8 @@ struct venet_path {
 		bool on; /**< else the processor copies */
 		int16_t id;
 		uint16_t vchan;
-	} dma;	     /**< of tx, on placed rings */
-	bool placed; /**< what south writes lies far (section 12.5) */
+	} dma;		/**< of tx, on placed rings */
+	bool combining; /**< placed rings: what south writes waits in write-combining buffers */
 	struct venet_ring from_north;
 	struct venet_pool sg_pool; /**< PMTD; base NULL: sg descriptors lie anywhere */
 	/* tx: to north's receive ring */

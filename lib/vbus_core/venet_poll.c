@@ -121,7 +121,7 @@ venet_poll_path(const struct vbus_venet *v, uint32_t pair, struct venet_path *p)
 	p->rx_burst = venet_poll_rx;
 	p->tx_burst = venet_poll_tx;
 	if (v->cs->poll & VENET_CAP_POLL_PLACED) {
-		p->placed = true;
+		p->combining = v->dev->bus == NULL || !v->dev->bus->far_cached;
 		p->rx_burst = venet_far_rx;
 		/* The engine has one channel, and tx queue 0 has it. */
 		if (pair % v->nb_tx == 0)
@@ -405,7 +405,7 @@ venet_far_rx(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **
 	const uint32_t pos = p->poll_from.cur->inuse_head;
 
 	nb = venet_poll_rx(q, p, pkts, nb);
-	if (pos != p->poll_from.cur->inuse_head)
+	if (p->combining && pos != p->poll_from.cur->inuse_head)
 		rte_wmb(); /* the count leaves a write-combining buffer now */
 	return nb;
 }

@@ -54,10 +54,10 @@ venet_poll_push(const struct venet_path *p, const struct venet_tx_slots *s)
 
 	for (i = 0; i < s->used; i++)
 		comp[i] = (uint32_t)s->e[i].len;
-	if (p->placed)
+	if (p->combining)
 		rte_wmb(); /* as in venet_far_tx() */
 	vbus_poll_south_complete(&p->poll_to, comp, s->used);
-	if (p->placed)
+	if (p->combining)
 		rte_wmb();
 }
 
@@ -220,11 +220,11 @@ tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint
 	}
 	if (likely(f.nb != 0)) {
 		/* Write-combining buffers are drained in any order: frames before completions, and
-		 * these at once. */
-		if (far)
+		 * these at once. Ordinary memory does without: the barriers wait for the copies. */
+		if (far && p->combining)
 			rte_wmb();
 		vbus_poll_south_complete(&p->poll_to, f.comp, f.nb);
-		if (far)
+		if (far && p->combining)
 			rte_wmb();
 		q->stats.packets += f.nb;
 		q->stats.bytes += bytes;

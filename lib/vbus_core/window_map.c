@@ -209,6 +209,7 @@ look(struct vbus_window *w, const struct place *p, int fd, uint64_t size, struct
 			w->path);
 		return -ENOTSUP;
 	}
+	w->cached = true;
 	if (fs.f_type == HUGETLBFS_MAGIC)
 		w->page = (size_t)fs.f_bsize;
 	if (st->st_size == 0 && p->make) {
@@ -231,6 +232,7 @@ open_place(struct vbus_window *w, struct place *p, uint64_t size, struct stat *s
 	const struct held *h = p->function[0] != '\0' ? held_find(p->function) : NULL;
 	int fd, ret = 0;
 
+	w->cached = false;
 	if (h != NULL) {
 		fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 0);
 	} else {

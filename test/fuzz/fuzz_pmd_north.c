@@ -180,6 +180,13 @@ rte_vbus_has_far(const struct rte_vbus_device *dev)
 	return false;
 }
 
+bool
+rte_vbus_far_cached(const struct rte_vbus_device *dev)
+{
+	(void)dev;
+	return false;
+}
+
 void *
 rte_vbus_zone_far(struct rte_vbus_device *dev, const char *tag, size_t len)
 {

@@ -154,10 +154,12 @@ void rte_vbus_zone_free(struct rte_vbus_device *dev, const char *tag);
 /**
  * Is a read of the peer's memory slow on this link, so that it pays to have what a side reads near
  * that side? Then rte_vbus_zone() is memory near us, and rte_vbus_zone_far() memory near the peer,
- * which is to be written only (with rte_wmb() between what has an order: it may be mapped
- * write-combining); else NULL + ENOTSUP.
+ * which is to be written only; else NULL + ENOTSUP. rte_wmb() between what has an order, since it may be
+ * mapped write-combining, unless rte_vbus_far_cached(): a file of this machine, for which the ring's own
+ * barriers do. To be asked again in each session.
  */
 bool rte_vbus_has_far(const struct rte_vbus_device *dev);
+bool rte_vbus_far_cached(const struct rte_vbus_device *dev);
 void *rte_vbus_zone_far(struct rte_vbus_device *dev, const char *tag, size_t len);
 /** Address of peer-visible memory (zones, mbuf pools) as the peer knows it. */
 uint64_t rte_vbus_addr(const struct rte_vbus_device *dev, const void *va);

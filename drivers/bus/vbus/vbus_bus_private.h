@@ -357,6 +357,7 @@ struct rte_vbus_link {
 	void *origin;	  /* PCI: the struct rte_pci_device */
 	bool origin_gone; /* it is to be removed */
 	bool no_ports;	  /* of the function: signals go to the doorbell or nowhere */
+	bool far_cached;  /* the transport's far memory is ordinary memory */
 	bool polled;	  /* the transport looks at the event ring: south shall not interrupt */
 
 	enum vbus_link_state state;

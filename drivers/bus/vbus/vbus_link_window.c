@@ -160,6 +160,7 @@ window_connect(struct rte_vbus_link *link, char *err, size_t err_size)
 			south == 0 ? "nobody serves it" : "no answer");
 		return -EAGAIN;
 	}
+	link->far_cached = tp->w.cached;
 	tp->connected = true;
 	tp->calling = false;
 	tp->seq = 0;

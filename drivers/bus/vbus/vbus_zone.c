@@ -183,6 +183,12 @@ rte_vbus_has_far(const struct rte_vbus_device *dev)
 	return dev->link->ops->alloc != NULL;
 }
 
+bool
+rte_vbus_far_cached(const struct rte_vbus_device *dev)
+{
+	return dev->link->far_cached;
+}
+
 void *
 rte_vbus_zone_far(struct rte_vbus_device *dev, const char *tag, size_t len)
 {

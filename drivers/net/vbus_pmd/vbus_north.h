@@ -165,6 +165,7 @@ struct north_rxq {
 	uint32_t addr_off;  /**< of the buffer's address in an mbuf */
 	bool csum_app;	    /**< the application takes unfinished checksums */
 	bool lro_app;	    /**< and large frames */
+	bool combining;	    /**< FAR: as of north_txq */
 
 	/* The polling thread's. */
 	struct vbus_ioq_north ring VBUS_CACHE_ALIGNED;
@@ -211,6 +212,7 @@ struct north_txq {
 	bool fast_free;
 	bool sg;	 /**< chains and requests were agreed on */
 	bool far;	 /**< the ring is a placed one */
+	bool combining;	 /**< FAR: what is written there waits in write-combining buffers */
 	bool tso4, tso6; /**< granted */
 
 	struct vbus_ioq_north ring VBUS_CACHE_ALIGNED;

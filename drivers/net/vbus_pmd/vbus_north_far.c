@@ -17,15 +17,17 @@
 
 /* ---- receive --------------------------------------------------------------------------------------- */
 
-/* Far memory may be write-combining: descriptors leave it at the second barrier. What the slots held
- * has been read before the first.
+/* Write-combining memory: descriptors leave it at the second barrier. What the slots held has been read
+ * before the first. Ordinary memory needs neither, and they would wait for every copy to arrive.
  */
-static void
-post(struct vbus_poll_north *r, const uint64_t *d, uint32_t n)
+static inline void
+post(struct vbus_poll_north *r, const uint64_t *d, uint32_t n, bool combining)
 {
-	rte_wmb();
+	if (combining)
+		rte_wmb();
 	vbus_poll_north_post(r, d, n);
-	rte_wmb();
+	if (combining)
+		rte_wmb();
 }
 
 uint32_t
@@ -42,7 +44,7 @@ north_far_refill(struct north_rxq *q)
 			d[i] = vbus_poll_desc(
 				q->copy_addr + ((r->tail + i) & r->r.mask) * q->copy_slot, q->room,
 				0);
-		post(r, d, n);
+		post(r, d, n, q->combining);
 		posted += n;
 	}
 	return posted;
@@ -159,7 +161,7 @@ put(struct north_txq *q, struct rte_mbuf **pkts, uint32_t nb, uint64_t *bytes)
 	if (i == 0)
 		return 0;
 	q->nb_void += i;
-	post(r, d, i);
+	post(r, d, i, q->combining);
 	rte_pktmbuf_free_bulk(pkts, i);
 	return i;
 }

@@ -274,6 +274,7 @@ rx_far_build(struct north_local *l, uint32_t pair)
 	q->sw = NULL; /* no mbuf is in this ring */
 	q->copy_base = p->zone + p->lay.rx_copy[pair];
 	q->copy_addr = rte_vbus_addr(l->vdev, q->copy_base);
+	q->combining = !rte_vbus_far_cached(l->vdev);
 	return north_far_build_rx(p, pair, rte_vbus_addr(l->vdev, p->zone + p->lay.rx_back[pair]));
 }
 
@@ -377,6 +378,7 @@ tx_ring_build(struct north_local *l, uint32_t pair)
 
 	q->nb_void = 0;
 	q->far = p->s.tx == NORTH_TX_FAR;
+	q->combining = q->far && !rte_vbus_far_cached(l->vdev);
 	if (q->far) {
 		q->sw = q->ring.cookies;
 		memset(&q->ring, 0, sizeof(q->ring));

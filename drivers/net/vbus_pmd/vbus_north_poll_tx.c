@@ -153,10 +153,10 @@ put_any(struct north_txq *q, struct rte_mbuf *m)
 	for (uint32_t i = 0; i < n; i++)
 		q->sw[(r->tail + i) & r->r.mask] = i + 1 < n ? 0 : e.cookie;
 	q->nb_void += n - 1;
-	if (q->far)
+	if (q->combining)
 		rte_wmb(); /* copies before descriptors, see vbus_north_far.c */
 	vbus_poll_north_post(r, d, n);
-	if (q->far)
+	if (q->combining)
 		rte_wmb();
 	q->stats.packets++;
 	return 1;

@@ -74,6 +74,7 @@ session_open(struct window_link *l, uint64_t generation)
 		session_close(l, "its memory cannot be mapped");
 		return false;
 	}
+	l->bus->far_cached = l->w.cached;
 	l->seq = 0;
 	vbus_window_accept(&l->w, generation);
 	return true;

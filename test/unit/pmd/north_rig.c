@@ -251,6 +251,13 @@ rte_vbus_has_far(const struct rte_vbus_device *dev)
 	return rig.far;
 }
 
+bool
+rte_vbus_far_cached(const struct rte_vbus_device *dev)
+{
+	(void)dev;
+	return false;
+}
+
 void *
 rte_vbus_zone_far(struct rte_vbus_device *dev, const char *tag, size_t len)
 {
