@@ -6,7 +6,11 @@
 
 /** @file A port with one queue each way, as testpmd has it. */
 
+#include <stdbool.h>
+#include <unistd.h>
+
 #include <rte_ethdev.h>
+#include <rte_mbuf.h>
 
 static inline int
 bench_port_open(uint16_t port, uint16_t nb_desc, struct rte_mempool *pool)
@@ -25,6 +29,35 @@ bench_port_open(uint16_t port, uint16_t nb_desc, struct rte_mempool *pool)
 	if (ret == 0)
 		ret = rte_eth_tx_queue_setup(port, 0, nb_desc, SOCKET_ID_ANY, NULL);
 	return ret == 0 ? rte_eth_dev_start(port) : ret;
+}
+
+/** Half a minute at most. */
+static inline int
+bench_link_wait(uint16_t port)
+{
+	struct rte_eth_link link;
+
+	for (int i = 0; i < 3000; i++) {
+		if (rte_eth_link_get_nowait(port, &link) == 0 && link.link_status)
+			return 0;
+		usleep(10000);
+	}
+	return -1;
+}
+
+/** @return frames, all of them or none */
+static inline bool
+bench_frames_make(
+	struct rte_mempool *pool, struct rte_mbuf **pkts, unsigned int n, unsigned int size)
+{
+	if (rte_pktmbuf_alloc_bulk(pool, pkts, n) != 0)
+		return false;
+	for (unsigned int i = 0; i < n; i++)
+		if (rte_pktmbuf_append(pkts[i], (uint16_t)size) == NULL) {
+			rte_pktmbuf_free_bulk(pkts, n);
+			return false;
+		}
+	return true;
 }
 
 #endif /* BENCH_PORT_H */

@@ -54,20 +54,6 @@ static _Atomic bool stop;
 static _Atomic uint64_t received; /* written by the other lcore */
 static bool two_ports;
 
-static int
-link_wait(uint16_t port)
-{
-	struct rte_eth_link link;
-	int i;
-
-	for (i = 0; i < 3000; i++) {
-		if (rte_eth_link_get_nowait(port, &link) == 0 && link.link_status)
-			return 0;
-		usleep(10000);
-	}
-	return -1;
-}
-
 /* Two rings join two ports. */
 static int
 rings_open(void)
@@ -173,22 +159,6 @@ other_stop(void)
 			rte_pktmbuf_free_bulk(pkts, n);
 }
 
-/* @return frames, all of them or none */
-static bool
-frames_make(struct rte_mbuf **pkts, unsigned int n, unsigned int size)
-{
-	unsigned int i;
-
-	if (rte_pktmbuf_alloc_bulk(pool, pkts, n) != 0)
-		return false;
-	for (i = 0; i < n; i++)
-		if (rte_pktmbuf_append(pkts[i], (uint16_t)size) == NULL) {
-			rte_pktmbuf_free_bulk(pkts, n);
-			return false;
-		}
-	return true;
-}
-
 /* One frame there and back; *m goes and another one comes. @return cycles, 0: lost */
 static uint64_t
 once(struct rte_mbuf **m, uint64_t limit)
@@ -223,7 +193,7 @@ round_trips(unsigned int ms, unsigned int size)
 	if (two_ports)
 		other_start(other_forward);
 	while (rte_rdtsc() < end) {
-		if (m == NULL && !frames_make(&m, 1, size))
+		if (m == NULL && !bench_frames_make(pool, &m, 1, size))
 			break;
 		cycles = once(&m, LOST_MS * hz / 1000);
 		if (cycles == 0) {
@@ -250,7 +220,7 @@ source(unsigned int size)
 	struct rte_mbuf *pkts[BURST];
 	uint16_t sent;
 
-	if (!frames_make(pkts, BURST, size))
+	if (!bench_frames_make(pool, pkts, BURST, size))
 		return;
 	sent = rte_eth_tx_burst(0, 0, pkts, BURST);
 	rte_pktmbuf_free_bulk(pkts + sent, BURST - sent);
@@ -321,7 +291,7 @@ main(int argc, char **argv)
 	ret = two_ports ? rings_open() : bench_port_open(0, RING, pool);
 	printf("configured\n");
 	fflush(stdout);
-	if (ret != 0 || link_wait(0) != 0) {
+	if (ret != 0 || bench_link_wait(0) != 0) {
 		fprintf(stderr, "rtt: the port does not come up\n");
 		return EXIT_FAILURE;
 	}
