@@ -22,7 +22,7 @@ SCRIPT = os.path.join(lab.TOP, 'scripts', 'guest-lab')
 SOURCES = [os.path.join(lab.TOP, 'guest'), os.path.join(lab.TOP, 'include')]
 MODULES = ('vbus', 'vbus_pcibridge', 'vbus_venet')
 # What our modules and the tests use of the kernel's own; dependencies come along. Some are built in.
-KERNEL_MODULES = ('virtio_net', 'virtio_pci', 'uio_pci_generic', 'vfio-pci', 'vfio_iommu_type1')
+KERNEL_MODULES = ('virtio_net', 'virtio_pci', 'uio_pci_generic', 'uio_netx', 'vfio-pci', 'vfio_iommu_type1')
 # dash, since busybox's own shell prefers its applets to a better ip or ping.
 TOOLS = ('dash', 'iperf3', 'ethtool', 'ip', 'ping', 'kexec', 'kmod')
 APPLETS = ('mount', 'umount', 'insmod', 'dmesg', 'cat', 'echo', 'grep', 'ls', 'sleep', 'poweroff', 'reboot', 'rm',
