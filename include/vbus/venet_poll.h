@@ -14,6 +14,7 @@
 #define VENET_CAP_GROUP_POLL  16U
 #define VENET_CAP_POLL_RING   (1U << 0)
 #define VENET_CAP_POLL_PAIRS  (1U << 1) /* section 12.6; only together with POLL_RING */
+#define VENET_CAP_POLL_KEEP   (1U << 2) /* section 12.7; likewise, without PLACED */
 #define VENET_CAP_POLL_PLACED (1U << 4) /* section 12.5; likewise */
 
 #define VENET_FUNC_POLLQUERY 8U
@@ -80,6 +81,11 @@ VBUS_ASSERT_OFFSET(struct venet_poll_head, pad2, 68);
 #define VENET_POLL_META_OFFSET(count) (128ULL + 12ULL * (count))
 #define VENET_POLL_TX_SIZE(count)     (128ULL + 8ULL * (count))
 #define VENET_POLL_RX_SIZE(count)     (128ULL + 20ULL * (count))
+
+/** With KEEP the transmit block goes on: return ring (u32), kept marks (u8), south's. */
+#define VENET_POLL_RET_OFFSET(count)   (128ULL + 8ULL * (count))
+#define VENET_POLL_KEPT_OFFSET(count)  (128ULL + 12ULL * (count))
+#define VENET_POLL_TX_KEEP_SIZE(count) (128ULL + 13ULL * (count))
 
 /** With PLACED: the area that south writes, at a multiple of 64. The block then ends behind the
  *  descriptors, and `done` of its head means nothing.

@@ -22,6 +22,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "memheld.h"
+#include "vbus_ctl.h"
+#include "vbus_log.h"
+
 #define GIB	      (1ull << 30)
 #define WINDOW_SIZE   (64 * GIB)
 #define WINDOW_ALIGN  GIB /* of the largest pages that may be placed */
@@ -29,7 +33,12 @@
 /* Reservations cost nothing but addresses; with more links than this, the rest do without. */
 #define MAX_WINDOWS 256u
 
+#define HELD_LOOK_NS 20000000ull
+
 static uint32_t nb_windows;
+static LIST_HEAD(, vbus_memfile) held_files = LIST_HEAD_INITIALIZER(held_files);
+static struct vbus_ctl_timer held_timer;
+static struct vbus_sigbus_flag nobodys_flag;
 
 /* What a descriptor is, looked at once. */
 struct file_info {
@@ -164,19 +173,113 @@ map_fd(uint8_t *at, int fd, const struct file_info *fi, uint64_t offset)
 	return p;
 }
 
+/* fs NULL: its map, and with it the window, is gone. */
 static void
 unmap(struct vbus_memfiles *fs, struct vbus_memfile *f)
 {
-	vbus_sigbus_del(f->slot);
-	if (f->in_window)
+	if (f->slot >= 0)
+		vbus_sigbus_del(f->slot);
+	if (f->in_window && fs != NULL)
 		window_clear(f->va, f->len);
 	else
 		munmap(f->va, f->len);
-	if (f->in_window)
+	if (fs != NULL && f->in_window)
 		vbus_ivset_remove(&fs->placed, &f->iv);
-	fs->mapped_bytes -= f->len;
-	fs->nb--;
+	if (fs != NULL) {
+		fs->mapped_bytes -= f->len;
+		fs->nb--;
+	}
 	free(f);
+}
+
+/* ---- files that somebody still looks at -------------------------------------------------------- */
+
+/* Zero pages in place of the file, in one step: threads read there. Made without access first, so that a process
+ * that locks its memory does not fill them, see map_fd().
+ */
+static bool
+replace_by_zeros(const struct vbus_memfile *f)
+{
+	void *p = mmap(NULL, f->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return false;
+	(void)munlock(p, f->len);
+	if (mprotect(p, f->len, PROT_READ | PROT_WRITE) != 0 ||
+		mremap(p, f->len, f->len, MREMAP_MAYMOVE | MREMAP_FIXED, f->va) == MAP_FAILED) {
+		munmap(p, f->len);
+		return false;
+	}
+	return true;
+}
+
+uint32_t
+vbus_memfiles_release(void)
+{
+	struct vbus_memfile *f, *following;
+	uint32_t nb = 0;
+
+	for (f = LIST_FIRST(&held_files); f != NULL; f = following) {
+		following = LIST_NEXT(f, held);
+		if (vbus_memholder_any(f->va, f->len)) {
+			nb++;
+			continue;
+		}
+		LIST_REMOVE(f, held);
+		unmap(f->fs, f);
+	}
+	return nb;
+}
+
+static void
+held_look(struct vbus_ctl_timer *t)
+{
+	if (vbus_memfiles_release() != 0)
+		vbus_ctl_timer_arm(t, HELD_LOOK_NS);
+}
+
+static void
+hold(struct vbus_memfiles *fs, struct vbus_memfile *f)
+{
+	if (replace_by_zeros(f)) {
+		vbus_sigbus_del(f->slot);
+		f->slot = -1;
+	} else {
+		/* Then the file stays, and a page of it that goes is nobody's fault. */
+		int slot = vbus_sigbus_add(f->va, f->len, &nobodys_flag);
+
+		VBUS_LOG(WARNING, "memory of a peer stays mapped: frames are in use there");
+		if (slot >= 0)
+			vbus_sigbus_del(f->slot);
+		f->slot = slot;
+	}
+	f->fs = fs;
+	LIST_INSERT_HEAD(&held_files, f, held);
+	held_timer.fn = held_look;
+	vbus_ctl_timer_arm(&held_timer, HELD_LOOK_NS);
+}
+
+/* The map ends. What is held goes on without it: the rest of the window is given back around it. */
+static void
+orphan(struct vbus_memfiles *fs)
+{
+	struct vbus_memfile *f;
+	uint64_t at = 0;
+
+	LIST_FOREACH(f, &held_files, held)
+	{
+		if (f->fs == fs)
+			f->fs = NULL;
+	}
+	if (fs->window == NULL)
+		return;
+	for (struct vbus_iv *iv = vbus_ivset_first(&fs->placed); iv != NULL; iv = iv->next[0]) {
+		if (iv->first > at)
+			munmap(fs->window + at, iv->first - at);
+		at = iv->last + 1;
+	}
+	if (at < WINDOW_SIZE)
+		munmap(fs->window + at, WINDOW_SIZE - at);
 }
 
 static struct vbus_memfile *
@@ -323,17 +426,20 @@ vbus_memfiles_reap(struct vbus_memfiles *fs)
 
 	while ((f = fs->dead) != NULL) {
 		fs->dead = f->next;
-		unmap(fs, f);
+		if (vbus_memholder_any(f->va, f->len))
+			hold(fs, f);
+		else
+			unmap(fs, f);
 	}
 }
 
 void
 vbus_memfiles_fini(struct vbus_memfiles *fs)
 {
-	if (fs->window != NULL) {
-		munmap(fs->window, WINDOW_SIZE);
+	(void)vbus_memfiles_release();
+	orphan(fs);
+	if (fs->window != NULL)
 		nb_windows--;
-	}
 	fs->window = NULL;
 	fs->window_tried = false;
 }

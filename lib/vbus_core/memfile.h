@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "ivset.h"
@@ -34,6 +35,8 @@ struct vbus_memfile {
 	uint64_t size;		   /**< st_size when it was last looked at: regions end below it */
 	uint32_t refs;		   /**< regions */
 	struct vbus_memfile *next; /**< in the bucket, or on the list of the dead */
+	struct vbus_memfiles *fs;  /**< of a held one: NULL when the map has ended */
+	LIST_ENTRY(vbus_memfile) held;
 };
 
 /** Zero-initialised is empty. */
@@ -63,9 +66,14 @@ struct vbus_memfile *vbus_memfile_get(struct vbus_memfiles *fs, int fd, uint64_t
 void vbus_memfile_ref(struct vbus_memfile *f);
 /** Drop a reference; the mapping stays until vbus_memfiles_reap(). */
 void vbus_memfile_put(struct vbus_memfiles *fs, struct vbus_memfile *f);
-/** No reader has a pointer into unused files any more: unmap them. */
+/**
+ * No reader has a pointer into unused files any more: unmap them. Where somebody else has one (memheld.h), zero pages
+ * take the file's place, and stay until nobody has.
+ */
 void vbus_memfiles_reap(struct vbus_memfiles *fs);
-/** All references are gone and reaped: give the window back. */
+/** All references are gone and reaped: give the window back, but for what is held in it. */
 void vbus_memfiles_fini(struct vbus_memfiles *fs);
+/** Unmap what is not held any more; a timer does it too. @return files that are still held, of any map */
+uint32_t vbus_memfiles_release(void);
 
 #endif /* VBUS_MEMFILE_H */

@@ -124,6 +124,16 @@ build_extents(const struct vbus_memmap *m, struct vbus_extent *e)
 	return nb;
 }
 
+static uint32_t
+nb_mapped(const struct vbus_memmap *m)
+{
+	uint32_t nb = 0;
+
+	for (struct vbus_iv *iv = vbus_ivset_first(&m->regions); iv != NULL; iv = iv->next[0])
+		nb += ((const struct region *)iv)->mapped != NULL;
+	return nb;
+}
+
 static struct vbus_memview *
 build_view(const struct vbus_memmap *m)
 {
@@ -134,6 +144,8 @@ build_view(const struct vbus_memmap *m)
 		return NULL;
 	v->nb_extents = build_extents(m, v->extents);
 	v->identity = m->identity;
+	v->borrowed = nb_mapped(m);
+	v->pad = 0;
 	return v;
 }
 

@@ -37,6 +37,8 @@ struct vbus_memview {
 	uint32_t nb_extents;
 	uint32_t identity; /**< null connector: north is this process, va = iova, any address */
 	uint64_t generation;
+	uint32_t borrowed; /**< regions that are a connector's own: nobody holds them (memheld.h) */
+	uint32_t pad;
 	struct vbus_extent extents[];
 };
 

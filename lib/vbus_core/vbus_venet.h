@@ -46,6 +46,12 @@ struct vbus_venet_args {
 	struct rte_ether_addr mac; /**< all zero: random, locally administered */
 	uint16_t mtu;		   /**< 0: 1500 */
 	uint16_t nb_queues;	   /**< pairs offered to north, 0: 1; v2 rings have one */
+	/**
+	 * Received frames of at least so many bytes may be mbufs with buffers in north's memory
+	 * (RTE_MBUF_F_EXTERNAL, no IO address), where north agrees: it can change them while they are read. 0: all are
+	 * copied. Not behind a keeper: another process cannot go on with such a device (ADR-0021).
+	 */
+	uint32_t keep;
 };
 
 /** Who polls the venet: called back by the control side. */
@@ -146,7 +152,8 @@ void vbus_venet_rx_intr_disable(struct vbus_venet *v, uint16_t queue);
 	X(drop_sg, "drop_bad_sg")             \
 	X(drop_offload, "drop_bad_offload")   \
 	X(drop_nombuf, "drop_no_mbuf")        \
-	X(signals, "signals_sent")
+	X(signals, "signals_sent")            \
+	X(kept, "packets_kept")
 #define VBUS_VENET_TX_STATS(X)                 \
 	X(packets, "packets")                  \
 	X(bytes, "bytes")                      \

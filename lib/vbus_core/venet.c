@@ -189,6 +189,8 @@ call_linkdown(struct vbus_venet *v)
 	uint32_t id;
 
 	venet_unpublish(v); /* the indices stay where they are, in the link's state (7.8) */
+	for (id = 0; id < v->nb_pairs; id++)
+		venet_keep_polled(v->pair[id].keep, false);
 	v->cs->up = 0;
 	v->event_held = false;
 	/* What was signalled and not told yet is told now: nothing after we have returned. */
@@ -221,7 +223,9 @@ call_negcap(struct vbus_venet *v, void *data, uint32_t len, uint32_t *out)
 		v->cs->l4ro = c.bits;
 		break;
 	case VENET_CAP_GROUP_POLL:
-		c.bits &= c.bits & VENET_CAP_POLL_RING ? CAPS_POLL : 0;
+		c.bits &= c.bits & VENET_CAP_POLL_RING ? CAPS_POLL | VENET_CAP_POLL_KEEP : 0;
+		if ((c.bits & VENET_CAP_POLL_PLACED) != 0 || !venet_keep_offered(v))
+			c.bits &= ~VENET_CAP_POLL_KEEP;
 		v->cs->poll = c.bits;
 		break;
 	default:
@@ -352,6 +356,7 @@ venet_close(struct vbus_conn *conn)
 	if (v == NULL || v->conn != conn)
 		return;
 	venet_unpublish(v);
+	venet_pairs_let_go(v);
 	v->cs = NULL;
 	v->conn = NULL;
 	v->event_held = false;
@@ -435,6 +440,7 @@ venet_create(struct vbus_device *dev, const void *args)
 		return -ENOMEM;
 	}
 	v->dev = dev;
+	v->keep_min = a != NULL ? a->keep : 0;
 	v->mtu = a != NULL && a->mtu != 0 ? a->mtu : RTE_ETHER_MTU;
 	if (a != NULL && !rte_is_zero_ether_addr(&a->mac))
 		v->mac = a->mac;

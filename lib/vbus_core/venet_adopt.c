@@ -24,6 +24,9 @@ venet_adopt(struct vbus_conn *conn)
 
 	if (conn->version != VENET_VERSION || cs->layout != VENET_STATE_LAYOUT || v->conn != NULL)
 		return -EINVAL;
+	/* Who has which of north's frames the other process did not write down. */
+	if ((cs->poll & VENET_CAP_POLL_KEEP) != 0)
+		return -EINVAL;
 	LIST_FOREACH(shm, &conn->shms, next)
 	if (shm->id >= VBUS_VENET_BLOCK_POLL(v->nb_pairs, 0))
 		return -EINVAL;

@@ -84,6 +84,8 @@ struct venet_path {
 	uint32_t rx_accept;		  /**< VBUS_VENET_RX_* */
 	struct vbus_poll_south poll_from; /**< from_north then has the signal alone */
 	uint64_t mbuf_init;		  /**< rearm_data of a received mbuf */
+	struct venet_keep *keep; /**< of frames that stay in north's memory; NULL: none does */
+	uint32_t keep_min;	 /**< bytes of the shortest such frame */
 	uint32_t poll_max; /**< longest frame that goes straight into a raw mbuf; 0: none does */
 	uint32_t sg;	   /**< VENET_CAP_* of group SG */
 	bool poll;
@@ -181,7 +183,8 @@ struct venet_pair {
 	struct venet_txq tx;
 	struct venet_path path;
 	struct vbus_poll_south poll[2]; /**< by kind; their signals are in ring[] */
-	uint32_t seen_head;		/**< north's receive position at the last slow look */
+	struct venet_keep *keep;
+	uint32_t seen_head; /**< north's receive position at the last slow look */
 	bool seen_busy;
 };
 /* Of what the threads of a pair write no line has anything of another thread's, or of another pair's. */
@@ -203,6 +206,8 @@ struct vbus_venet {
 	struct vbus_device *dev;
 	struct rte_ether_addr mac;
 	uint16_t mtu;
+	uint32_t
+		keep_min; /**< bytes of the shortest frame that may stay in north's memory; 0: none does */
 	/* who polls */
 	bool bound;
 	bool ready;
@@ -305,6 +310,8 @@ int venet_pairs_create(struct vbus_venet *v, uint16_t nb_pairs);
 void venet_pairs_destroy(struct vbus_venet *v);
 /** No pair's ring is bound to a block. */
 void venet_pairs_forget(struct vbus_venet *v);
+/** Their frames that are out are nobody's any more; before the blocks are forgotten. */
+void venet_pairs_let_go(struct vbus_venet *v);
 /** North shared all that its link needs; counts the pairs (nb_up). */
 bool venet_blocks_there(struct vbus_venet *v);
 /** Open the path, when all is there that it wants. Nothing when it is open. */
@@ -345,6 +352,32 @@ void venet_look_armed(struct vbus_venet *v);
 /** Entries of /vbus/device,NAME. */
 struct rte_tel_data;
 void venet_telemetry(struct vbus_device *dev, struct rte_tel_data *d);
+
+/* ---- venet_keep.c ------------------------------------------------------------------------------- */
+
+/** NEGCAP may grant it. */
+bool venet_keep_offered(const struct vbus_venet *v);
+/** For a ring of @p count entries, of which none is out. NULL: no memory. */
+struct venet_keep *venet_keep_create(uint32_t count);
+/** The ring is not the pair's any more. Frames that are out stay readable, and are not given back. NULL: nothing. */
+void venet_keep_release(struct venet_keep *k);
+uint32_t venet_keep_count(const struct venet_keep *k);
+/** Where the ring lies now; NULL: nowhere. Not published. */
+void venet_keep_bind(struct venet_keep *k, const struct vbus_poll *r);
+/** The path is published / is not: who gives back. */
+void venet_keep_polled(struct venet_keep *k, bool polled);
+
+/* Polling thread. */
+/** Give back what was freed. */
+void venet_keep_poll(const struct venet_path *p);
+/**
+ * Fill the raw mbufs @p pkts with the next @p n entries' frames: kept where they are, or copied.
+ * @return bytes
+ */
+uint64_t venet_keep_frames(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts,
+	const uint8_t *const *src_peer, const uint16_t *len, uint32_t n);
+/** The next @p n entries keep nothing. */
+void venet_keep_none(const struct venet_path *p, uint32_t n);
 
 /* ---- burst functions --------------------------------------------------------------------------- */
 
@@ -430,6 +463,19 @@ venet_copy(uint8_t *dst, const uint8_t *src, uint32_t len)
 	} else {
 		rte_memcpy(dst, src, len);
 	}
+}
+
+/** A raw mbuf becomes the frame; what the pool left in the other fields is right already. */
+static __rte_always_inline void
+venet_mbuf_copy(
+	const struct venet_path *p, struct rte_mbuf *m, const uint8_t *src_peer, uint32_t len)
+{
+	*(venet_rearm_t *)(void *)&m->rearm_data = p->mbuf_init;
+	m->ol_flags = 0;
+	m->packet_type = 0;
+	m->pkt_len = len;
+	m->data_len = (uint16_t)len;
+	venet_copy((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM, src_peer, len);
 }
 
 /** Mbufs of a receive burst: taken from the pool in bulk, handed out one by one. */

@@ -44,6 +44,7 @@ venet_pairs_create(struct vbus_venet *v, uint16_t nb_pairs)
 void
 venet_pairs_destroy(struct vbus_venet *v)
 {
+	venet_pairs_let_go(v);
 	rte_free(v->pair);
 	v->pair = NULL;
 }
@@ -53,8 +54,21 @@ venet_pairs_forget(struct vbus_venet *v)
 {
 	uint32_t i;
 
-	for (i = 0; i < v->nb_pairs; i++)
+	for (i = 0; i < v->nb_pairs; i++) {
 		memset(v->pair[i].poll, 0, sizeof(v->pair[i].poll));
+		venet_keep_bind(v->pair[i].keep, NULL);
+	}
+}
+
+void
+venet_pairs_let_go(struct vbus_venet *v)
+{
+	uint32_t i;
+
+	for (i = 0; i < v->nb_pairs; i++) {
+		venet_keep_release(v->pair[i].keep);
+		v->pair[i].keep = NULL;
+	}
 }
 
 /* ---- what is there ------------------------------------------------------------------------------- */
@@ -188,6 +202,7 @@ venet_publish(struct vbus_venet *v)
 	for (i = 0; i < v->nb_pairs; i++) {
 		fill_path(v, i);
 		reset_queues(&v->pair[i], (uint16_t)i);
+		venet_keep_polled(v->pair[i].path.keep, true);
 	}
 	v->published = true;
 	/* V0: release, pairs with the acquire V1 in the burst functions. */
@@ -216,4 +231,6 @@ venet_unpublish(struct vbus_venet *v)
 	v->published = false;
 	if (v->bound && v->user.quiesce != NULL)
 		v->user.quiesce(v->user.arg);
+	for (i = 0; i < v->nb_pairs; i++)
+		venet_keep_polled(v->pair[i].keep, false);
 }

@@ -21,7 +21,27 @@
 
 #include "vbus_poll_meta.h"
 
+static uint16_t kept_rx(
+	struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+
 /* ---- control ----------------------------------------------------------------------------------- */
+
+/** A transmit ring with a return ring and marks behind it. */
+static int
+attach_kept(struct vbus_poll_south *q, const struct vbus_shm *shm, unsigned int how)
+{
+	/* What is shorter than a head wraps, and is not the length of such a count. */
+	const uint32_t count = (shm->len - VENET_POLL_DESC_OFFSET) / 13;
+	int ret;
+
+	if (shm->len != VENET_POLL_TX_KEEP_SIZE(count))
+		return -EINVAL;
+	ret = vbus_poll_south_attach(q, shm->va, VENET_POLL_TX_SIZE(count), VENET_POLL_TX,
+		VENET_RING_MAX, shm->cursor, how);
+	if (ret == 0)
+		vbus_poll_keep(&q->r, shm->va);
+	return ret;
+}
 
 /** @param[out] back  south's area of a placed ring: north named it, and all of it is mapped; else NULL */
 static int
@@ -33,6 +53,8 @@ attach(struct vbus_poll_south *q, const struct vbus_shm *shm, uint32_t kind, uns
 	uint64_t addr, len = 0;
 
 	*back = NULL;
+	if ((cs->poll & VENET_CAP_POLL_KEEP) != 0 && kind == VENET_POLL_TX)
+		return attach_kept(q, shm, how);
 	if ((cs->poll & VENET_CAP_POLL_PLACED) == 0)
 		return vbus_poll_south_attach(
 			q, shm->va, shm->len, kind, VENET_RING_MAX, shm->cursor, how);
@@ -53,6 +75,22 @@ attach_signal(struct vbus_signal *sig, const struct vbus_shm *shm, void *back)
 			    : vbus_signal_attach(sig, desc, VBUS_LOCALITY_SOUTH);
 }
 
+/** What is out stays out while the ring is looked at again. */
+static int
+attach_keep(struct venet_pair *pair, const struct vbus_poll *r, unsigned int how)
+{
+	if (how == VBUS_IOQ_FRESH) {
+		venet_keep_release(pair->keep);
+		pair->keep = venet_keep_create(r->mask + 1);
+	}
+	if (pair->keep == NULL)
+		return -ENOMEM;
+	if (venet_keep_count(pair->keep) != r->mask + 1)
+		return -EINVAL;
+	venet_keep_bind(pair->keep, r);
+	return 0;
+}
+
 int
 venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
 {
@@ -67,6 +105,12 @@ venet_poll_attach(struct vbus_venet *v, struct vbus_shm *shm, unsigned int how)
 	if (ret < 0) {
 		VBUS_LOG_LIMITED(&v->log_limit, WARNING, "device %s: poll ring %u refused: %s",
 			v->dev->name, shm->id, vbus_ioq_refusal_name(q->refusal));
+		q->cur = NULL;
+		return ret;
+	}
+	if (q->r.kept != NULL)
+		ret = attach_keep(&v->pair[venet_block_pair(shm->id)], &q->r, how);
+	if (ret < 0) {
 		q->cur = NULL;
 		return ret;
 	}
@@ -129,6 +173,11 @@ venet_poll_path(const struct vbus_venet *v, uint32_t pair, struct venet_path *p)
 		p->tx_burst = p->dma.on ? venet_dma_tx : venet_far_tx;
 	}
 	p->mbuf_init = mbuf_init();
+	if (v->pair[pair].keep != NULL && p->mp != NULL) {
+		p->keep = v->pair[pair].keep;
+		p->keep_min = p->view->borrowed == 0 ? v->keep_min : UINT32_MAX;
+		p->rx_burst = kept_rx;
+	}
 	/* Mbufs whose buffers lie elsewhere have flags of their own: not raw. */
 	if (p->mp != NULL &&
 		(rte_pktmbuf_priv_flags(p->mp) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF) == 0)
@@ -159,6 +208,9 @@ venet_poll_discard(struct vbus_shm *shm)
 	n = vbus_poll_south_count(&q, q.r.mask + 1);
 	if (n == 0)
 		return false;
+	if (q.r.kept != NULL)
+		for (uint32_t i = 0; i <= q.r.mask; i++)
+			vbus_peer_store8(&q.r.kept[i], 0);
 	vbus_poll_south_consume(&q, n);
 	if (shm->has_signal && attach_signal(&sig, shm, back) == 0 && vbus_signal_inject(&sig))
 		vbus_shm_notify(shm);
@@ -166,6 +218,39 @@ venet_poll_discard(struct vbus_shm *shm)
 }
 
 /* ---- frames of any kind ------------------------------------------------------------------------ */
+
+/** An entry that stands where a frame is kept (section 12.7). */
+static inline bool
+is_empty(uint64_t d)
+{
+	return vbus_poll_len(d) == 0 && (d & VENET_POLL_MORE) == 0;
+}
+
+/** Done with entries of which none is kept. */
+static void
+consume(const struct venet_path *p, uint32_t n)
+{
+	if (p->keep != NULL)
+		venet_keep_none(p, n);
+	vbus_poll_south_consume(&p->poll_from, n);
+}
+
+static void
+pass_empty(const struct venet_path *p)
+{
+	const struct vbus_poll *r = &p->poll_from.r;
+	const uint32_t pos = p->poll_from.cur->inuse_head;
+	uint32_t n;
+
+	for (n = 0; n < VENET_BURST; n++) {
+		uint64_t d = vbus_poll_load_desc(r, pos + n);
+
+		if (!vbus_poll_desc_is_ready(r, d, pos + n) || !is_empty(d))
+			break;
+	}
+	if (n > 0)
+		consume(p, n);
+}
 
 /**
  * Read the frame at @p pos into @p f and @p piece, not yet translated.
@@ -187,6 +272,8 @@ read_frame(struct venet_rxq *q, const struct venet_path *p, uint32_t pos, struct
 		d = vbus_poll_load_desc(r, pos + k);
 		if (!vbus_poll_desc_is_ready(r, d, pos + k))
 			return VENET_SG_GOOD;
+		if (k == 0 && p->keep != NULL && is_empty(d))
+			return VENET_SG_GOOD; /* the next burst begins with it */
 		if (vbus_poll_len(d) != 0 && n < VENET_IOV_MAX) {
 			piece[n].iova = vbus_poll_addr(d);
 			piece[n].len = vbus_poll_len(d);
@@ -254,7 +341,7 @@ skip_frame(struct venet_rxq *q, const struct venet_path *p)
 			break;
 		q->poll_skip = (d & VENET_POLL_MORE) != 0;
 	}
-	vbus_poll_south_consume(&p->poll_from, i);
+	consume(p, i);
 	return !q->poll_skip;
 }
 
@@ -273,8 +360,10 @@ rx_any(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, 
 		/* The frame at the ring's head; it goes back when its last segment is out. */
 		if (!venet_rx_gso_run(q, p, &out))
 			goto out;
-		vbus_poll_south_consume(&p->poll_from, q->gso.nb_desc);
+		consume(p, q->gso.nb_desc);
 	}
+	if (p->keep != NULL)
+		pass_empty(p);
 	n = read_frames(q, p, &b, nb_desc, (uint32_t)(nb - out.used));
 	if (n != 0) {
 		venet_rx_refill(p->mp, &out, (uint16_t)n);
@@ -283,7 +372,7 @@ rx_any(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, 
 			q->gso.nb_desc = nb_desc[n];
 		for (i = 0; i < n; i++)
 			done += nb_desc[i];
-		vbus_poll_south_consume(&p->poll_from, done);
+		consume(p, done);
 	}
 	q->stats.signals += venet_poll_signal(&p->from_north);
 out:
@@ -362,8 +451,9 @@ look_ahead(struct venet_rxq *q, const struct venet_path *p, struct plain *f, uin
 	vbus_peer_fence_acquire();
 }
 
-uint16_t
-venet_poll_rx(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+static __rte_always_inline uint16_t
+rx_plain(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb,
+	const bool keep)
 {
 	struct plain f;
 	uint64_t bytes = 0;
@@ -376,18 +466,11 @@ venet_poll_rx(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *
 		return unlikely(f.stranger) ? rx_any(q, p, pkts, nb) : 0;
 	if (unlikely(rte_mempool_get_bulk(p->mp, (void **)pkts, f.nb) != 0))
 		return rx_any(q, p, pkts, nb); /* there may be some */
-	for (i = 0; i < f.nb; i++) {
-		struct rte_mbuf *m = pkts[i];
-		const uint32_t len = f.len[i];
-
-		/* What the pool left in the other fields is right already. */
-		*(venet_rearm_t *)(void *)&m->rearm_data = p->mbuf_init;
-		m->ol_flags = 0;
-		m->packet_type = 0;
-		m->pkt_len = len;
-		m->data_len = (uint16_t)len;
-		venet_copy((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM, f.src_peer[i], len);
-		bytes += len;
+	if (keep)
+		bytes = venet_keep_frames(q, p, pkts, f.src_peer, f.len, f.nb);
+	for (i = 0; i < f.nb && !keep; i++) {
+		venet_mbuf_copy(p, pkts[i], f.src_peer[i], f.len[i]);
+		bytes += f.len[i];
 	}
 	q->stats.packets += f.nb;
 	q->stats.bytes += bytes;
@@ -397,6 +480,20 @@ venet_poll_rx(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf *
 	if (unlikely(f.stranger))
 		return (uint16_t)(f.nb + rx_any(q, p, pkts + f.nb, (uint16_t)(nb - f.nb)));
 	return (uint16_t)f.nb;
+}
+
+uint16_t
+venet_poll_rx(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+{
+	return rx_plain(q, p, pkts, nb, false);
+}
+
+/** The same where frames may stay in north's memory. */
+static uint16_t
+kept_rx(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+{
+	venet_keep_poll(p);
+	return rx_plain(q, p, pkts, nb, true);
 }
 
 uint16_t

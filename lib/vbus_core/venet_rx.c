@@ -251,6 +251,8 @@ await_next(struct venet_rxq *q, const struct venet_path *p)
 		q->next_peer = &ioq->desc_peer[ioq->cur->inuse_head].sown;
 		return;
 	}
+	if (p->keep != NULL)
+		return; /* each look gives back what was freed */
 	pos = p->poll_from.cur->inuse_head;
 	q->next_mask = VENET_POLL_PHASE >> 56;
 	q->next_value = (uint8_t)(vbus_poll_desc_phase(r, pos) >> 56);

@@ -42,6 +42,8 @@ struct vbus_poll {
 	uint32_t *comp;			/**< receive: south's words */
 	uint64_t *meta;			/**< receive: south's words */
 	uint32_t *done;			/**< transmit: south's word */
+	uint32_t *ret;			/**< transmit with KEEP: south's words, else NULL */
+	uint8_t *kept;			/**< likewise, bytes */
 	uint32_t mask;			/**< count - 1 */
 	uint8_t desc_shift, comp_shift; /**< bring a position's lap to the phase bit */
 };
@@ -82,6 +84,17 @@ uint32_t vbus_poll_count(uint32_t n);
  */
 int vbus_poll_north_format(
 	struct vbus_poll_north *q, void *mem, uint32_t kind, uint32_t count, uint32_t limit);
+
+/**
+ * North and south: a transmit ring of vbus_poll_north_format() or vbus_poll_south_attach() has KEEP's arrays
+ * behind it (zero when north shares it).
+ */
+static inline void
+vbus_poll_keep(struct vbus_poll *r, void *mem)
+{
+	r->ret = (uint32_t *)(void *)((uint8_t *)mem + VENET_POLL_RET_OFFSET(r->mask + 1));
+	r->kept = (uint8_t *)mem + VENET_POLL_KEPT_OFFSET(r->mask + 1);
+}
 
 /** Bytes of the blocks of a placed ring: north's and south's. */
 static inline uint64_t

@@ -33,11 +33,13 @@ WIDE = '--force-max-simd-bitwidth=512 --single-file-segments'
 CONTENDERS = {
     'vbus-v2': (VBUS, '-a vbus:b.p{n},ring=v2', '-a vbus:b,socket={f}/v.sock'),
     'vbus-poll': (VBUS, '-a vbus:b.p{n},ring=poll', '-a vbus:b,socket={f}/v.sock'),
+    'vbus-keep': (VBUS + ',keep=512', '-a vbus:b.p{n},ring=poll', '-a vbus:b,socket={f}/v.sock'),
     'memif': (MEMIF % ('server', ''), MEMIF % ('client', ''), ''),
     'memif-zc': (MEMIF % ('server', ''), MEMIF % ('client', ',zero-copy=yes'), '--single-file-segments'),
     'vhost-packed': (VHOST, VIRTIO % 'packed_vq=1,in_order=1', WIDE),
     'vhost-split': (VHOST, VIRTIO % 'packed_vq=0,in_order=0', WIDE),
 }
+WITH_RING = {'poll': ('vbus-poll', 'vbus-keep'), 'v2': ('vbus-v2',)}
 RING = 'net_ring'  # one process, pointers only: the bound
 
 
@@ -209,13 +211,18 @@ def program(folder):
     return bench.compiled(folder, 'rtt', *done.stdout.split(), '-lrte_net_ring')
 
 
-def offered(folder, huge):
-    """Does the frontend have the ring for pollers? Found by trying."""
-    where = os.path.join(folder, 'try')
+def offered(folder, huge, name='vbus-poll'):
+    """Does the frontend have the ring for pollers, and keep frames? Found by trying."""
+    where = os.path.join(folder, f'try-{name}')
     os.makedirs(where)
-    back, front, once = CONTENDERS['vbus-poll']
+    back, front, once = CONTENDERS[name]
     app = bench.APPLICATION + ['--disable-link-check']
-    south = lab.Testpmd(where, 'try-back', arguments(back, 1, where), app, cpu=bench.CPUS[0], memory=MEMORY, huge=huge)
+    try:
+        south = lab.Testpmd(where, 'try-back', arguments(back, 1, where), app, cpu=bench.CPUS[0], memory=MEMORY, huge=huge)
+    except SystemExit:
+        if name == 'vbus-poll':
+            raise
+        return False  # an argument that is not known
     north = lab.Testpmd(where, 'try-front', [*once.format(f=where).split(), *arguments(front, 1, where)], app,
                         cpu=bench.CPUS[-1], memory=MEMORY, huge=huge)
     north.wait_link(0, timeout=60)

@@ -6,7 +6,8 @@
 
 A capture of 10,000 frames of 60 to 9,000 bytes per device and direction, both directions at once;
 linear (a frame is one mbuf) and scatter-gather (chains of small mbufs), one and two devices, over a
-socket and in one process (null); on the ring for pollers, and once each on the rings of version 2.
+socket and in one process (null); on the ring for pollers, and once each on the rings of version 2, and with large
+frames that stay in the frontend's memory (keep=).
 """
 import os
 import sys
@@ -95,12 +96,14 @@ def finish(what, pmds, streams, vbus_ports):
             chains = [counters[f'{way}_q0_multi_segment_packets'] for way in ('rx', 'tx')]
             lab.check(all(chains) if 'gather' in what else not any(chains),
                       f'{what}: {pmd.name} port {port} passed {chains} chains')
+            lab.check((counters.get('rx_q0_packets_kept', 0) > 0) == (pmd.name == 'south' and 'keep=' in what),
+                      f'{what}: {pmd.name} port {port} kept {counters.get("rx_q0_packets_kept", 0)} frames')
             drops = {key: value for key, value in counters.items() if '_drop_' in key and value}
             lab.check(not drops, f'{what}: {pmd.name} port {port} dropped nothing' + (f' {drops}' if drops else ''))
         pmd.quit()
 
 
-def over_socket(shape, devices, ring='poll'):
+def over_socket(shape, devices, ring='poll', keep=0):
     folder = lab.scratch()
     path = link.socket_path(folder)
     names = [f'eth{number}' for number in range(devices)]
@@ -111,11 +114,11 @@ def over_socket(shape, devices, ring='poll'):
         south_eal += capture(number, downs[number], ups[number])
         north_eal += capture(number, ups[number], downs[number])
         north_eal += ['-a', f'vbus:vm1.{names[number]},ring={ring}']
-    south = link.south(folder, path, names, south_eal, **application(shape, 2 * devices))
+    south = link.south(folder, path, names, south_eal, vdev=f',keep={keep}' if keep else '', **application(shape, 2 * devices))
     north = link.north(folder, path, north_eal, **application(shape, 2 * devices))
     north_ids = forward(north, shape, [(f'vbus:vm1.{name}', f'net_pcap{n}') for n, name in enumerate(names)])
     south_ids = forward(south, shape, [(f'net_vbus{n}', f'net_pcap{n}') for n in range(devices)])
-    finish(f'socket, {shape}, {devices} device(s), ring={ring}', [south, north], ups + downs,
+    finish(f'socket, {shape}, {devices} device(s), ring={ring}{f", keep={keep}" if keep else ""}', [south, north], ups + downs,
            {north: [north_ids[f'vbus:vm1.{name}'] for name in names],
             south: [south_ids[f'net_vbus{n}'] for n in range(devices)]})
 
@@ -142,4 +145,5 @@ for shape_name in SHAPES:
     for nb_devices in (1, 2):
         over_socket(shape_name, nb_devices)
     over_socket(shape_name, 1, 'v2')
+    over_socket(shape_name, 1, keep=500)
     in_one_process(shape_name, 2 if shape_name == 'linear' else 1)

@@ -19,10 +19,10 @@ def socket_path(folder, name='vm1'):
     return os.path.join(folder, f'{name}.sock')
 
 
-def south(folder, path, devices=('eth0',), eal=(), app=(), name='south', **more):
-    """A backend that serves the devices on one socket."""
+def south(folder, path, devices=('eth0',), eal=(), app=(), name='south', vdev='', **more):
+    """A backend that serves the devices on one socket; vdev: more arguments of each port."""
     ports = [part for number, device in enumerate(devices)
-             for part in ('--vdev', f'net_vbus{number},iface={path},name={device}')]
+             for part in ('--vdev', f'net_vbus{number},iface={path},name={device}{vdev}')]
     return lab.Testpmd(folder, name, ports + list(eal), QUIET + list(app), **more)
 
 

@@ -132,7 +132,9 @@ enum north_tx_path {
 	X(drop_len, "drop_bad_length")         \
 	X(drop_size, "drop_too_large_to_copy") \
 	X(drop_offload, "drop_bad_offload")    \
-	X(drop_tso, "drop_tso_not_granted")
+	X(drop_tso, "drop_tso_not_granted")    \
+	X(kept_lost, "kept_not_returned")      \
+	X(bad_return, "bad_returns")
 
 #define NORTH_STAT_FIELD(field, name) uint64_t field;
 #define NORTH_STAT_COUNT(field, name) +1
@@ -223,6 +225,11 @@ struct north_txq {
 	struct vbus_poll_north poll;
 	uint64_t *sw;	  /**< cookies per entry, of a frame with its last one; else 0 */
 	uint32_t nb_void; /**< entries in flight whose cookie is 0 */
+	/* KEEP */
+	uint32_t ret_pos;   /**< of the return ring */
+	uint32_t nb_out;    /**< frames that south has kept */
+	uint32_t nb_marked; /**< entries whose `out` is not 0 */
+	uint8_t *out;	    /**< per entry: NORTH_OUT_* */
 	/* SG */
 	uint8_t *sg_base;
 	uint64_t sg_ptr; /**< what desc.ptr of slot 0 says: 0 with PMTD, else an address */
@@ -246,6 +253,10 @@ struct north_txq {
 	void *arrays;
 } VBUS_CACHE_ALIGNED;
 
+#define NORTH_OUT_KEPT 1u /**< south is done with the entry, but not with its frame */
+#define NORTH_OUT_BACK 4u /**< given back before we have seen that the entry is done */
+#define NORTH_OUT_NOP  2u /**< an empty entry is in flight there */
+
 /** Where things lie in the port's zone, bytes. */
 struct north_layout {
 	size_t rx_poll[NORTH_QUEUES_MAX], tx_poll[NORTH_QUEUES_MAX], bounce[NORTH_QUEUES_MAX];
@@ -264,6 +275,7 @@ struct north_session {
 	uint32_t poll_rx_id[NORTH_QUEUES_MAX], poll_tx_id[NORTH_QUEUES_MAX];
 	enum north_rx_path rx;
 	enum north_tx_path tx;
+	bool keep; /**< south may keep frames */
 };
 
 /** dev_private: rte memory. Under struct north_local's lock, but what bursts read. */
@@ -283,6 +295,7 @@ struct north_port {
 	struct north_layout lay;
 	uint8_t *zone, *far; /**< near us; near the peer, on a link where that is far */
 	size_t zone_len, far_len;
+	uint32_t zone_number; /**< zones before it that frames are out of: never used again */
 	struct north_rxq *rxq[NORTH_QUEUES_MAX];
 	struct north_txq *txq[NORTH_QUEUES_MAX];
 	uint16_t max_pairs; /**< what south offered at probe */
@@ -376,6 +389,8 @@ void north_ctrl_fini(struct north_local *l);
 
 /** Room in the zone for the session's rings and pools, all of them formatted, receive prefilled. */
 int north_layout_build(struct north_local *l);
+/** The zone is not used again: a peer may look at it. The next session has another one. */
+void north_layout_abandon(struct north_port *p);
 /** Forget the zone. No session. */
 void north_layout_free(struct north_local *l);
 
@@ -498,6 +513,28 @@ void north_rx_drain(struct north_rxq *q);
 void north_tx_drain(struct north_txq *q);
 void north_poll_rx_drain(struct north_rxq *q);
 void north_poll_tx_drain(struct north_txq *q);
+
+/* ---- vbus_north_keep.c: entries that south may keep (r.kept is there) ----------------------------- */
+
+/** May any of these entries need north_kept_free_run()? */
+bool north_kept_any(const struct north_txq *q, uint32_t idx, uint32_t n);
+/** Free @p n <= NORTH_CHUNK entries from @p idx on, in one piece. @p believe  but those that south keeps */
+void north_kept_free_run(struct north_txq *q, uint32_t idx, uint32_t n, bool believe);
+/** Free what came back. */
+void north_kept_reap(struct north_txq *q);
+/**
+ * Pass entries whose frames are out with empty ones, so that @p need free ones come next.
+ * @return free ones that come next, up to @p want; below @p need: the ring is full
+ */
+uint32_t north_kept_pass(struct north_txq *q, uint32_t need, uint32_t want);
+/** No burst runs: take what south is done with. @return frames that are still out */
+uint32_t north_kept_settle(struct north_txq *q);
+/**
+ * The session has ended, and was settled. @p gone  the peer has no memory of ours any more: all is freed
+ * @param[out] zone  some of it lies in the port's zone
+ * @return frames whose memory is not to be used again
+ */
+uint32_t north_kept_end(struct north_txq *q, bool gone, bool *zone);
 
 /* ---- vbus_north_bounce.c ----------------------------------------------------------------------- */
 

@@ -16,11 +16,13 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <rte_errno.h>
 
 #define RETRY_MS_MIN 5u
 #define RETRY_MS_MAX 50u
+#define KEPT_WAIT_MS 200u
 
 /* ---- negotiation --------------------------------------------------------------------------------- */
 
@@ -180,23 +182,28 @@ negotiate_poll(struct north_local *l, struct north_session *s)
 {
 	const struct north_port *p = l->port;
 	uint32_t want = VENET_CAP_POLL_RING | (p->nb_pairs > 1 ? VENET_CAP_POLL_PAIRS : 0);
-	uint32_t bits = 0;
+	uint32_t bits = 0, may = 0;
 	int ret = 0;
 
 	/* Across a link, buffers are slots near their readers, and one slot holds a frame. */
 	if (rte_vbus_has_far(l->vdev) && p->mtu <= VENET_POLL_LEN_MAX - VBUS_PMD_OVERHEAD)
 		want |= VENET_CAP_POLL_PLACED;
+	else
+		may = VENET_CAP_POLL_KEEP;
 	if (!p->want_poll || (s->rx == NORTH_RX_COPY && (want & VENET_CAP_POLL_PLACED) == 0))
 		return 0;
-	ret = negcap(l, VENET_CAP_GROUP_POLL, want, &bits);
+	/* South asks for frames in place when its application does; it is the one that has to know. */
+	ret = negcap(l, VENET_CAP_GROUP_POLL, want | may, &bits);
 	if (ret < 0 || bits == 0)
 		return ret == -EINVAL ? 0 : ret;
+	want |= bits & may;
 	for (uint32_t i = 0; i < p->nb_pairs && bits == want && ret == 0; i++)
 		ret = query_pair(l, s, i);
 	if (ret < 0 || bits != want)
 		return negcap(l, VENET_CAP_GROUP_POLL, 0, &bits);
 	s->rx = bits & VENET_CAP_POLL_PLACED ? NORTH_RX_FAR : NORTH_RX_POLL;
 	s->tx = bits & VENET_CAP_POLL_PLACED ? NORTH_TX_FAR : NORTH_TX_POLL;
+	s->keep = (bits & VENET_CAP_POLL_KEEP) != 0;
 	return 0;
 }
 
@@ -298,7 +305,9 @@ share_poll(struct north_local *l)
 			north_intr_notify);
 		if (ret == 0)
 			ret = share_one(l, north_shm_tx(i), p->s.poll_tx_id[i], p->lay.tx_poll[i],
-				vbus_poll_size(VENET_POLL_TX, p->txq[i]->poll.r.mask + 1),
+				p->s.keep
+					? VENET_POLL_TX_KEEP_SIZE(p->txq[i]->poll.r.mask + 1)
+					: vbus_poll_size(VENET_POLL_TX, p->txq[i]->poll.r.mask + 1),
 				notify_nothing);
 	}
 	return ret;
@@ -403,11 +412,40 @@ unpublish(struct north_port *p)
 
 /* Mbufs and slots back from every ring. */
 static void
-drain(struct north_port *p)
+drain(struct north_local *l, bool gone)
 {
+	struct north_port *p = l->port;
+	bool zone = false;
+	uint32_t nb = 0;
+
+	for (uint32_t i = 0; i < p->nb_pairs; i++)
+		nb += north_kept_end(p->txq[i], gone, &zone);
+	if (nb > 0)
+		NORTH_LOG(WARNING, l,
+			"%u frames that the peer keeps did not come back: their "
+			"memory is not used again",
+			nb);
 	for (uint32_t i = 0; i < p->nb_pairs; i++) {
 		north_rx_drain(p->rxq[i]);
 		north_tx_drain(p->txq[i]);
+	}
+	if (zone)
+		north_layout_abandon(p);
+}
+
+/* South gives back frames that it keeps as they are freed there. Not for ever: some lie in a device's ring. */
+static void
+wait_kept(struct north_port *p)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+	uint32_t left = 1;
+
+	for (uint32_t i = 0; i <= KEPT_WAIT_MS && left > 0; i++) {
+		left = 0;
+		for (uint32_t k = 0; k < p->nb_pairs; k++)
+			left += north_kept_settle(p->txq[k]);
+		if (left > 0 && i < KEPT_WAIT_MS)
+			nanosleep(&ms, NULL);
 	}
 }
 
@@ -436,7 +474,7 @@ north_ctrl_up(struct north_local *l)
 	if (ret < 0) {
 		vbus_pmd_trace_session_up(p->port_id, ret, NORTH_RX_OFF, NORTH_TX_OFF);
 		rte_vbus_close(l->vdev);
-		drain(p);
+		drain(l, false);
 		return ret;
 	}
 	p->linked = true;
@@ -470,12 +508,16 @@ north_ctrl_down(struct north_local *l, bool peer_there)
 	vbus_pmd_trace_session_down(p->port_id, peer_there);
 	unpublish(p);
 	if (peer_there) {
-		rte_vbus_call(l->vdev, VENET_FUNC_LINKDOWN, NULL, 0);
+		if (rte_vbus_call(l->vdev, VENET_FUNC_LINKDOWN, NULL, 0) >= 0 && p->s.keep)
+			wait_kept(p);
 		rte_vbus_close(l->vdev);
 	}
+	/* South has nothing left to do with the rings: what came back until now counts. */
+	for (uint32_t i = 0; i < p->nb_pairs; i++)
+		north_kept_settle(p->txq[i]);
 	p->linked = false;
 	p->carrier = false;
-	drain(p);
+	drain(l, !peer_there);
 }
 
 /* How many pairs are there? An older south grants nothing, or does not know the question. */

@@ -9,13 +9,15 @@
  */
 #include "vbus_north.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
-#define ZONE_TAG     "venet"
-#define ZONE_TAG_FAR "venet far"
+#define ZONE_TAG      "venet"
+#define ZONE_TAG_FAR  "venet far"
+#define ZONE_TAG_SIZE 24
 
 /* Room for n bytes at a multiple of a cache line. */
 static size_t
@@ -88,8 +90,11 @@ layout_plan(struct north_port *p)
 		for (uint32_t i = 0; i < p->nb_pairs; i++) {
 			lay->rx_poll[i] = take(&at,
 				vbus_poll_size(VENET_POLL_RX, vbus_poll_count(p->rxq[i]->nb_desc)));
-			lay->tx_poll[i] = take(&at,
-				vbus_poll_size(VENET_POLL_TX, vbus_poll_count(p->txq[i]->nb_desc)));
+			lay->tx_poll[i] = take(
+				&at, p->s.keep ? VENET_POLL_TX_KEEP_SIZE(
+							 vbus_poll_count(p->txq[i]->nb_desc))
+					       : vbus_poll_size(VENET_POLL_TX,
+							 vbus_poll_count(p->txq[i]->nb_desc)));
 		}
 	} else {
 		lay->rx_ring = take_ring(&at, rxq->nb_desc);
@@ -121,17 +126,27 @@ no_room(struct north_local *l, size_t len, const char *where)
 	return ret;
 }
 
+static const char *
+zone_tag(const struct north_port *p, char tag[ZONE_TAG_SIZE])
+{
+	if (p->zone_number == 0)
+		return ZONE_TAG;
+	snprintf(tag, ZONE_TAG_SIZE, ZONE_TAG " %u", p->zone_number);
+	return tag;
+}
+
 static int
 layout_zone(struct north_local *l)
 {
 	struct north_port *p = l->port;
+	char tag[ZONE_TAG_SIZE];
 
 	if (p->zone != NULL && p->zone_len >= p->lay.total && p->far_len >= p->lay.far_total) {
 		memset(p->zone, 0, p->lay.total);
 		return 0; /* the rings in the far zone are formatted, the rest is written first */
 	}
 	north_layout_free(l);
-	p->zone = rte_vbus_zone(l->vdev, ZONE_TAG, p->lay.total, l->eth->data->numa_node);
+	p->zone = rte_vbus_zone(l->vdev, zone_tag(p, tag), p->lay.total, l->eth->data->numa_node);
 	if (p->zone == NULL)
 		return no_room(l, p->lay.total, "");
 	p->zone_len = p->lay.total;
@@ -148,15 +163,24 @@ void
 north_layout_free(struct north_local *l)
 {
 	struct north_port *p = l->port;
+	char tag[ZONE_TAG_SIZE];
 
 	if (p->far != NULL)
 		rte_vbus_zone_free(l->vdev, ZONE_TAG_FAR);
 	p->far = NULL;
 	p->far_len = 0;
 	if (p->zone != NULL)
-		rte_vbus_zone_free(l->vdev, ZONE_TAG);
+		rte_vbus_zone_free(l->vdev, zone_tag(p, tag));
 	p->zone = NULL;
 	p->zone_len = 0;
+}
+
+void
+north_layout_abandon(struct north_port *p)
+{
+	p->zone = NULL;
+	p->zone_len = 0;
+	p->zone_number++;
 }
 
 /* ---- receive --------------------------------------------------------------------------------------- */
@@ -359,11 +383,12 @@ tx_arrays(struct north_txq *q, int socket)
 	rte_free(q->arrays);
 	q->sw = NULL;
 	q->arrays = rte_zmalloc_socket("vbus_txq_arrays",
-		8 * entries + sizeof(uint16_t) * NORTH_BOUNCE_SLOTS, RTE_CACHE_LINE_SIZE, socket);
+		9 * entries + sizeof(uint16_t) * NORTH_BOUNCE_SLOTS, RTE_CACHE_LINE_SIZE, socket);
 	if (q->arrays == NULL)
 		return -ENOMEM;
 	q->ring.cookies = q->arrays;
 	q->bounce_next = (uint16_t *)(q->ring.cookies + entries);
+	q->out = (uint8_t *)(q->bounce_next + NORTH_BOUNCE_SLOTS);
 	return 0;
 }
 
@@ -402,6 +427,14 @@ tx_ring_build(struct north_local *l, uint32_t pair)
 		&q->poll, ring, VENET_POLL_TX, vbus_poll_count(q->nb_desc), q->nb_desc);
 	if (ret < 0)
 		return ret;
+	q->ret_pos = 0;
+	q->nb_out = q->nb_marked = 0;
+	if (p->s.keep) {
+		const uint32_t count = q->poll.r.mask + 1;
+
+		memset(ring + VENET_POLL_RET_OFFSET(count), 0, 5 * (size_t)count);
+		vbus_poll_keep(&q->poll.r, ring);
+	}
 	return vbus_signal_attach(&q->sig, ring + VENET_POLL_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
 }
 

@@ -39,8 +39,9 @@ free_run(struct north_txq *q, uint32_t idx, uint32_t n)
 	}
 }
 
+/* @p believe  what south says that it keeps stays */
 static void
-free_entries(struct north_txq *q, uint32_t n)
+free_entries(struct north_txq *q, uint32_t n, bool believe)
 {
 	struct vbus_poll_north *r = &q->poll;
 
@@ -54,7 +55,10 @@ free_entries(struct north_txq *q, uint32_t n)
 		const uint32_t idx = r->head & r->r.mask;
 		uint32_t run = RTE_MIN(RTE_MIN(n, NORTH_CHUNK), r->r.mask + 1 - idx);
 
-		free_run(q, idx, run);
+		if (unlikely(r->r.kept != NULL) && north_kept_any(q, idx, run))
+			north_kept_free_run(q, idx, run, believe);
+		else
+			free_run(q, idx, run);
 		r->head += run;
 		n -= run;
 	}
@@ -64,14 +68,17 @@ uint32_t
 north_poll_reap(struct north_txq *q, uint32_t n)
 {
 	n = RTE_MIN(n, vbus_poll_north_done(&q->poll));
-	free_entries(q, n);
+	free_entries(q, n, true);
+	if (unlikely(q->nb_out > 0))
+		north_kept_reap(q);
 	return n;
 }
 
 void
 north_poll_tx_drain(struct north_txq *q)
 {
-	free_entries(q, vbus_poll_north_used(&q->poll));
+	/* Of what south did not take it keeps nothing: those marks are a lap old. */
+	free_entries(q, vbus_poll_north_used(&q->poll), false);
 	q->sw = NULL;
 	q->known_pool = NULL;
 }
@@ -172,7 +179,8 @@ north_tx_poll_any(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb)
 
 		if (vbus_poll_north_room(&q->poll) < need)
 			north_poll_reap(q, UINT32_MAX);
-		if (vbus_poll_north_room(&q->poll) < need) {
+		if (vbus_poll_north_room(&q->poll) < need ||
+			(unlikely(q->nb_out > 0) && north_kept_pass(q, need, need) < need)) {
 			q->stats.ring_full++;
 			break;
 		}
@@ -228,6 +236,13 @@ north_tx_poll(struct north_txq *q, struct rte_mbuf **pkts, uint16_t nb)
 		if (unlikely(room == 0)) {
 			q->stats.ring_full++;
 			break;
+		}
+		if (unlikely(q->nb_out > 0)) {
+			room = north_kept_pass(q, 1, left);
+			if (room == 0) {
+				q->stats.ring_full++;
+				break;
+			}
 		}
 		n = put_straight(q, pkts + done, RTE_MIN(left, room), &bytes);
 		straight += n;

@@ -48,6 +48,7 @@ struct vbus_south_args {
 	struct rte_ether_addr mac;	/**< all zero: a random one */
 	uint32_t speed;			/**< Mb/s; what the link reports */
 	char dma[RTE_DEV_NAME_MAX_LEN]; /**< engine that copies across a window; "": none */
+	uint32_t keep;	    /**< frames of so many bytes may be mbufs in north's memory; 0: none */
 	uint16_t nb_queues; /**< queue pairs that north is offered, and most queues of the port */
 };
 

@@ -31,12 +31,13 @@ enum key {
 	KEY_BUS,
 	KEY_SPEED,
 	KEY_DMA,
+	KEY_KEEP,
 	KEY_COUNT
 };
-static const char *const key_names[KEY_COUNT] = {
-	"iface", "null", "window", "side", "size", "name", "mac", "queues", "bus", "speed", "dma"};
+static const char *const key_names[KEY_COUNT] = {"iface", "null", "window", "side", "size", "name",
+	"mac", "queues", "bus", "speed", "dma", "keep"};
 
-#define KEY_LIST "iface, null, window, side, size, name, mac, queues, bus, speed, dma"
+#define KEY_LIST "iface, null, window, side, size, name, mac, queues, bus, speed, dma, keep"
 
 __attribute__((format(printf, 3, 4))) static int
 refuse(char *reason, int error, const char *fmt, ...)
@@ -201,6 +202,21 @@ take_queues(const char *value, uint16_t *nb_queues, char *reason)
 }
 
 static int
+take_keep(const char *value, uint32_t *keep, char *reason)
+{
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(value, &end, 10);
+	if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 || n > UINT16_MAX)
+		return refuse(reason, -EINVAL, "keep=%.40s: not a number of bytes up to %u", value,
+			UINT16_MAX);
+	*keep = (uint32_t)n;
+	return 0;
+}
+
+static int
 take_place(const char *const values[KEY_COUNT], struct vbus_south_args *args, char *reason)
 {
 	int places = (values[KEY_IFACE] != NULL) + (values[KEY_NULL] != NULL) +
@@ -252,6 +268,8 @@ vbus_south_args_parse(
 		ret = take_mac(values[KEY_MAC], &args->mac, reason);
 	if (ret == 0 && values[KEY_QUEUES] != NULL)
 		ret = take_queues(values[KEY_QUEUES], &args->nb_queues, reason);
+	if (ret == 0 && values[KEY_KEEP] != NULL)
+		ret = take_keep(values[KEY_KEEP], &args->keep, reason);
 	args->speed = VBUS_PMD_SPEED;
 	if (ret == 0 && values[KEY_SPEED] != NULL &&
 		vbus_pmd_speed_parse(values[KEY_SPEED], &args->speed) != 0)

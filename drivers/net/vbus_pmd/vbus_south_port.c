@@ -31,7 +31,8 @@ static LIST_HEAD(, closed_vdev) closed_vdevs = LIST_HEAD_INITIALIZER(closed_vdev
 static int
 device_make(struct vbus_south_port *port, const struct vbus_south_args *args, char *reason)
 {
-	struct vbus_venet_args venet = {.mac = args->mac, .nb_queues = args->nb_queues};
+	struct vbus_venet_args venet = {
+		.mac = args->mac, .nb_queues = args->nb_queues, .keep = args->keep};
 	int ret;
 
 	port->device = vbus_device_create(args->name, "venet", &venet);

@@ -85,10 +85,15 @@ static void
 attach_poll(struct vbus_poll_south *q, struct vbus_ioq_cursor *cur, uint32_t kind, uint32_t id)
 {
 	struct rte_vbus_shm *shm = rig_block(id);
+	uint64_t len;
+	bool keep;
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(shm);
 	if (rig.far) {
-		uint64_t len = 0, back = vbus_poll_south_back(shm->va, shm->len, kind, &len);
+		uint64_t back;
+
+		len = 0;
+		back = vbus_poll_south_back(shm->va, shm->len, kind, &len);
 
 		CU_ASSERT_EQUAL_FATAL(
 			vbus_poll_south_attach_placed(q, shm->va, shm->len, (void *)(uintptr_t)back,
@@ -96,8 +101,12 @@ attach_poll(struct vbus_poll_south *q, struct vbus_ioq_cursor *cur, uint32_t kin
 			0);
 		return;
 	}
+	keep = (rig.granted_poll & VENET_CAP_POLL_KEEP) != 0 && kind == VENET_POLL_TX;
+	len = keep ? VENET_POLL_TX_SIZE((shm->len - 128) / 13) : shm->len;
 	CU_ASSERT_EQUAL_FATAL(
-		vbus_poll_south_attach(q, shm->va, shm->len, kind, 2048, cur, VBUS_IOQ_FRESH), 0);
+		vbus_poll_south_attach(q, shm->va, len, kind, 2048, cur, VBUS_IOQ_FRESH), 0);
+	if (keep)
+		vbus_poll_keep(&q->r, shm->va);
 	CU_ASSERT_EQUAL(shm->signal_offset, VENET_POLL_SIGNAL_OFFSET);
 }
 
@@ -221,14 +230,17 @@ rte_vbus_signal(const struct rte_vbus_shm *shm)
 	rig.nb_signals++;
 }
 
-static void *zone, *zone_far;
+static void *zone, *zone_far, *zone_left;
 
 void *
 rte_vbus_zone(struct rte_vbus_device *dev, const char *tag, size_t len, int socket)
 {
 	(void)dev;
-	(void)tag;
 	(void)socket;
+	if (zone != NULL && strcmp(tag, "venet") != 0) {
+		zone_left = zone; /* another one, while the first is not to be used */
+		zone = NULL;
+	}
 	CU_ASSERT_PTR_NULL(zone);
 	zone = rte_zmalloc("rig_zone", len, 64);
 	return zone;
@@ -425,6 +437,8 @@ rig_remove(void)
 	CU_ASSERT_FALSE(rig.open);
 	CU_ASSERT_PTR_NULL(zone);
 	CU_ASSERT_PTR_NULL(zone_far);
+	rte_free(zone_left);
+	zone_left = NULL;
 }
 
 int

@@ -89,13 +89,34 @@ vbus_bridge_notify_flush(struct vbus_bridge *b, struct vbus_shm *shm)
 	cur->nb_flushed++;
 }
 
+static struct vbus_ctl_timer *timers[8]; /* that were ever armed */
+
+void
+rig_timers(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < RTE_DIM(timers) && timers[i] != NULL; i++) {
+		if (!timers[i]->armed)
+			continue;
+		timers[i]->armed = false;
+		timers[i]->fn(timers[i]);
+	}
+}
+
 void
 vbus_ctl_timer_arm(struct vbus_ctl_timer *t, uint64_t delay_ns)
 {
 	(void)delay_ns;
+	uint32_t i;
+
 	t->armed = true;
 	if (cur != NULL)
 		cur->timer = t;
+	for (i = 0; i < RTE_DIM(timers) && timers[i] != NULL && timers[i] != t; i++)
+		;
+	if (i < RTE_DIM(timers))
+		timers[i] = t;
 }
 
 void
@@ -131,6 +152,7 @@ on_wake(void *arg, uint16_t queue)
 }
 
 uint16_t rig_pairs, rig_nb_rx, rig_nb_tx;
+uint32_t rig_keep;
 
 void
 rig_bind(struct rig *r)
@@ -235,7 +257,7 @@ rig_negcap(struct rig *r, uint32_t gid, uint32_t bits)
 void
 rig_open(struct rig *r, uint32_t sg, uint32_t evq, uint32_t l4ro)
 {
-	const struct vbus_venet_args args = {.nb_queues = rig_pairs};
+	const struct vbus_venet_args args = {.nb_queues = rig_pairs, .keep = rig_keep};
 
 	memset(r, 0, sizeof(*r));
 	cur = r;

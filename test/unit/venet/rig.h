@@ -88,6 +88,10 @@ void rig_close(struct rig *r);
 
 /** Of the next rig_open() and rig_bind(): pairs offered, queues polled; 0: as one. */
 extern uint16_t rig_pairs, rig_nb_rx, rig_nb_tx;
+/** Of the next rig_open(): frames of so many bytes may stay in north's memory. */
+extern uint32_t rig_keep;
+/** Every timer that is armed fires. */
+void rig_timers(void);
 void rig_bind(struct rig *r);
 int rig_call(struct rig *r, uint32_t func, void *data, uint32_t len);
 uint32_t rig_negcap(struct rig *r, uint32_t gid, uint32_t bits);
