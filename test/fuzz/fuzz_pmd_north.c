@@ -401,6 +401,14 @@ signal_north(struct fuzz_in *in)
 }
 
 static void
+lose(void)
+{
+	south.dev.present = false;
+	(void)rte_vbus_close(&south.dev);
+	south.drv->lost(&south.dev);
+}
+
+static void
 step(struct fuzz_in *in)
 {
 	uint8_t op = in_8(in);
@@ -431,9 +439,7 @@ step(struct fuzz_in *in)
 		break;
 	case 14:
 		if (op == 0xee) {
-			south.dev.present = false;
-			(void)rte_vbus_close(&south.dev);
-			south.drv->lost(&south.dev);
+			lose();
 		} else if (op == 0xfe && !south.dev.present) {
 			south.dev.present = true;
 			south.drv->back(&south.dev);
@@ -492,11 +498,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		step(&in);
 	fuzz_end();
 	south.in = NULL;
-	if (!south.dev.present) {
-		south.dev.present = true;
-		south.drv->back(&south.dev);
-		fuzz_ctl_poll();
-	}
+	/* Of a south that is there the frames that it keeps would not come back. */
+	if (south.dev.present)
+		lose();
+	south.dev.present = true;
+	south.drv->back(&south.dev);
+	fuzz_ctl_poll();
 	if (south.started)
 		FUZZ_CHECK(rte_eth_dev_stop(south.port) == 0);
 	fuzz_ctl_poll();

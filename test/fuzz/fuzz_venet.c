@@ -34,9 +34,12 @@
 #define BURST	  64u
 #define POOL	  511u
 #define PAIRS	  3u
+#define KEEP	  200u /* bytes: such frames stay in north's memory */
 
 static struct vbus_venet *venet;
 static struct rte_mempool *pool;
+static struct rte_mbuf *held[8]; /* frames that south's application has not freed yet */
+static uint32_t nb_held;
 
 /* North's side of the device. */
 static struct {
@@ -145,7 +148,9 @@ static bool
 share_ring(uint32_t pair, uint32_t kind, struct vbus_poll_north *q, uint32_t count)
 {
 	const bool placed = (north.poll & VENET_CAP_POLL_PLACED) != 0;
+	const bool keep = (north.poll & VENET_CAP_POLL_KEEP) != 0 && kind == VENET_POLL_TX;
 	uint32_t len = (uint32_t)(placed ? vbus_poll_placed_size(count)
+				  : keep ? VENET_POLL_TX_KEEP_SIZE(count)
 					 : vbus_poll_size(kind, count));
 	uint32_t off = link_alloc(len), back;
 	int ret;
@@ -207,7 +212,8 @@ setup(struct fuzz_in *in)
 	if ((how & 0x30) == 0x30)
 		north.poll = negcap(VENET_CAP_GROUP_POLL,
 			VENET_CAP_POLL_RING | (how & 2 ? VENET_CAP_POLL_PAIRS : 0) |
-				(how & 0x40 ? VENET_CAP_POLL_PLACED : 0));
+				(how & 0x40 ? VENET_CAP_POLL_PLACED : 0) |
+				(how & 8 ? VENET_CAP_POLL_KEEP : 0));
 	share_ioqs(in);
 	if (north.poll != 0)
 		share_poll(in);
@@ -392,6 +398,13 @@ check_mbuf(const struct rte_mbuf *m)
 }
 
 static void
+free_held(void)
+{
+	rte_pktmbuf_free_bulk(held, nb_held);
+	nb_held = 0;
+}
+
+static void
 poll_rx(struct fuzz_in *in)
 {
 	struct rte_mbuf *pkts[BURST];
@@ -407,6 +420,10 @@ poll_rx(struct fuzz_in *in)
 	if ((how & 4) != 0)
 		sent = vbus_venet_tx_burst(venet, 0, pkts, n);
 	FUZZ_CHECK(sent <= n);
+	if ((how & 8) != 0)
+		free_held();
+	while ((how & 0x10) != 0 && sent != n && nb_held != RTE_DIM(held))
+		held[nb_held++] = pkts[--n];
 	if (sent != n)
 		rte_pktmbuf_free_bulk(pkts + sent, n - sent);
 }
@@ -584,7 +601,7 @@ eal(void)
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	const struct vbus_venet_args args = {.nb_queues = PAIRS};
+	const struct vbus_venet_args args = {.nb_queues = PAIRS, .keep = KEEP};
 	struct vbus_device *dev;
 
 	(void)argc;
@@ -606,6 +623,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	link_run(data, size, step);
+	free_held();
+	fuzz_ctl_tick(1000000000); /* the end of what outlived the link by them */
 	memset(&north, 0, sizeof(north));
 	FUZZ_CHECK(!vbus_venet_link(venet));
 	vbus_venet_set_ready(venet, true);
