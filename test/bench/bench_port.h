@@ -4,7 +4,7 @@
 #ifndef BENCH_PORT_H
 #define BENCH_PORT_H
 
-/** @file A port with one queue each way, as testpmd has it. */
+/** @file A port with as many queues each way, set up as testpmd does. */
 
 #include <stdbool.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 #include <rte_mbuf.h>
 
 static inline int
-bench_port_open(uint16_t port, uint16_t nb_desc, struct rte_mempool *pool)
+bench_port_open(uint16_t port, uint16_t nb_queues, uint16_t nb_desc, struct rte_mempool *pool)
 {
 	struct rte_eth_conf conf = {0};
 	struct rte_eth_dev_info info;
@@ -23,11 +23,12 @@ bench_port_open(uint16_t port, uint16_t nb_desc, struct rte_mempool *pool)
 	if (ret != 0)
 		return ret;
 	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
-	ret = rte_eth_dev_configure(port, 1, 1, &conf);
-	if (ret == 0)
-		ret = rte_eth_rx_queue_setup(port, 0, nb_desc, SOCKET_ID_ANY, NULL, pool);
-	if (ret == 0)
-		ret = rte_eth_tx_queue_setup(port, 0, nb_desc, SOCKET_ID_ANY, NULL);
+	ret = rte_eth_dev_configure(port, nb_queues, nb_queues, &conf);
+	for (uint16_t q = 0; q < nb_queues && ret == 0; q++) {
+		ret = rte_eth_rx_queue_setup(port, q, nb_desc, SOCKET_ID_ANY, NULL, pool);
+		if (ret == 0)
+			ret = rte_eth_tx_queue_setup(port, q, nb_desc, SOCKET_ID_ANY, NULL);
+	}
 	return ret == 0 ? rte_eth_dev_start(port) : ret;
 }
 

@@ -44,9 +44,10 @@ enum side {
 };
 
 static struct rte_mempool *pool;
+static uint16_t back;
 
 static bool
-links_wait(uint16_t back, uint16_t front)
+links_wait(uint16_t front)
 {
 	struct rte_eth_link a = {0}, b = {0};
 	int i;
@@ -61,9 +62,9 @@ links_wait(uint16_t back, uint16_t front)
 	return false;
 }
 
-/* The port that is not that one; waits for it. RTE_MAX_ETHPORTS: none */
+/* The port that is not the backend; waits for it. RTE_MAX_ETHPORTS: none */
 static uint16_t
-port_other(uint16_t back)
+port_other(void)
 {
 	uint16_t port;
 	int i;
@@ -77,12 +78,21 @@ port_other(uint16_t back)
 	return RTE_MAX_ETHPORTS;
 }
 
+/* As many as the backend offers, of two: bursts go by one and the other. */
+static uint16_t
+nb_queues(void)
+{
+	struct rte_eth_dev_info info = {0};
+
+	return rte_eth_dev_info_get(back, &info) == 0 && info.max_rx_queues == 2 ? 2 : 1;
+}
+
 /*
  * Links say they are up before frames pass (memif), so: single frames, until one has passed and the
  * ring is at the begin of a burst; what is counted later is the same in every run then.
  */
 static bool
-meet(uint16_t from, uint16_t to)
+meet(uint16_t from, uint16_t to, uint16_t queue)
 {
 	struct rte_mbuf *pkts[BURST], *m;
 	unsigned int sent = 0, got = 0;
@@ -91,7 +101,7 @@ meet(uint16_t from, uint16_t to)
 
 	for (i = 0; i < 6000 && (got == 0 || sent % BURST != 0 || got != sent); i++) {
 		/* A receiver may have to give buffers first. */
-		n = rte_eth_rx_burst(to, 0, pkts, BURST);
+		n = rte_eth_rx_burst(to, queue, pkts, BURST);
 		rte_pktmbuf_free_bulk(pkts, n);
 		got += n;
 		if (got != 0 && sent % BURST == 0)
@@ -99,7 +109,7 @@ meet(uint16_t from, uint16_t to)
 		m = rte_pktmbuf_alloc(pool);
 		if (m == NULL || rte_pktmbuf_append(m, RTE_ETHER_MIN_LEN) == NULL)
 			return false;
-		if (rte_eth_tx_burst(from, 0, &m, 1) == 1)
+		if (rte_eth_tx_burst(from, queue, &m, 1) == 1)
 			sent++;
 		else
 			rte_pktmbuf_free(m);
@@ -111,7 +121,7 @@ meet(uint16_t from, uint16_t to)
 
 /* Take a whole burst. @return it is all there */
 static bool
-drain(uint16_t to, bool collect)
+drain(uint16_t to, uint16_t queue, bool collect)
 {
 	struct rte_mbuf *pkts[BURST];
 	unsigned int got = 0, i;
@@ -121,7 +131,7 @@ drain(uint16_t to, bool collect)
 	for (i = 0; got < BURST && i < TRIES; i++) {
 		if (collect)
 			CALLGRIND_TOGGLE_COLLECT;
-		n = rte_eth_rx_burst(to, 0, pkts, BURST);
+		n = rte_eth_rx_burst(to, queue, pkts, BURST);
 		rte_pktmbuf_free_bulk(pkts, n);
 		if (collect)
 			CALLGRIND_TOGGLE_COLLECT;
@@ -134,21 +144,24 @@ drain(uint16_t to, bool collect)
 static bool
 bursts(uint16_t from, uint16_t to, unsigned int nb, uint16_t size, enum side side)
 {
+	const uint16_t queues = nb_queues();
 	struct rte_mbuf *pkts[BURST];
 	unsigned int i, j;
 	uint16_t sent;
 
 	for (i = 0; i < nb; i++) {
+		const uint16_t queue = (uint16_t)(i % queues);
+
 		if (rte_pktmbuf_alloc_bulk(pool, pkts, BURST) != 0)
 			return false;
 		for (j = 0; j < BURST; j++)
 			rte_pktmbuf_append(pkts[j], size);
 		if (side == TX)
 			CALLGRIND_TOGGLE_COLLECT;
-		sent = rte_eth_tx_burst(from, 0, pkts, BURST);
+		sent = rte_eth_tx_burst(from, queue, pkts, BURST);
 		if (side == TX)
 			CALLGRIND_TOGGLE_COLLECT;
-		if (sent != BURST || !drain(to, side == RX)) {
+		if (sent != BURST || !drain(to, queue, side == RX)) {
 			fprintf(stderr, "lockstep: burst %u: %u frames went in\n", i, sent);
 			return false;
 		}
@@ -178,7 +191,7 @@ int
 main(int argc, char **argv)
 {
 	int used = rte_eal_init(argc, argv);
-	uint16_t back, front;
+	uint16_t front, q;
 	char *size;
 
 	if (used < 0)
@@ -188,15 +201,21 @@ main(int argc, char **argv)
 	pool = rte_pktmbuf_pool_create(
 		"lockstep", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (argc < 4 || pool == NULL || rte_eth_dev_get_port_by_name(argv[3], &back) != 0 ||
-		bench_port_open(back, RING, pool) != 0)
+		bench_port_open(back, nb_queues(), RING, pool) != 0)
 		return EXIT_FAILURE;
 	if (argc == 6 && rte_eal_hotplug_add("vdev", argv[4], argv[5]) != 0)
 		return EXIT_FAILURE;
-	front = port_other(back);
-	if (front == RTE_MAX_ETHPORTS || bench_port_open(front, RING, pool) != 0 ||
-		!links_wait(back, front) || !meet(front, back) || !meet(back, front)) {
+	front = port_other();
+	if (front == RTE_MAX_ETHPORTS || bench_port_open(front, nb_queues(), RING, pool) != 0 ||
+		!links_wait(front)) {
 		fprintf(stderr, "lockstep: the ports do not come up\n");
 		return EXIT_FAILURE;
+	}
+	for (q = 0; q < nb_queues(); q++) {
+		if (!meet(front, back, q) || !meet(back, front, q)) {
+			fprintf(stderr, "lockstep: nothing passes on queue %u\n", q);
+			return EXIT_FAILURE;
+		}
 	}
 	for (size = strtok(argv[2], ","); size != NULL; size = strtok(NULL, ",")) {
 		unsigned int nb = (unsigned int)atoi(argv[1]);
@@ -208,7 +227,7 @@ main(int argc, char **argv)
 			return EXIT_FAILURE;
 		}
 	}
-	printf("through\n");
+	printf("through, by %u queues\n", nb_queues());
 	rte_eth_dev_stop(front);
 	rte_eth_dev_stop(back);
 	fflush(stdout);

@@ -70,7 +70,7 @@ rings_open(void)
 	for (i = 0; i < 2; i++) {
 		port = rte_eth_from_rings(
 			i == 0 ? "a" : "b", &r[1 - i], 1, &r[i], 1, rte_socket_id());
-		if (port != i || bench_port_open((uint16_t)port, RING, pool) != 0)
+		if (port != i || bench_port_open((uint16_t)port, 1, RING, pool) != 0)
 			return -1;
 	}
 	return 0;
@@ -288,7 +288,7 @@ main(int argc, char **argv)
 		"rtt", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (pool == NULL)
 		return EXIT_FAILURE;
-	ret = two_ports ? rings_open() : bench_port_open(0, RING, pool);
+	ret = two_ports ? rings_open() : bench_port_open(0, 1, RING, pool);
 	printf("configured\n");
 	fflush(stdout);
 	if (ret != 0 || bench_link_wait(0) != 0) {

@@ -179,8 +179,8 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	pool = rte_pktmbuf_pool_create(
 		"stream", MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	if (pool == NULL || copy_open(argv[used + 1]) != 0 || bench_port_open(0, RING, pool) != 0 ||
-		bench_link_wait(0) != 0) {
+	if (pool == NULL || copy_open(argv[used + 1]) != 0 ||
+		bench_port_open(0, 1, RING, pool) != 0 || bench_link_wait(0) != 0) {
 		fprintf(stderr, "stream: the port does not come up\n");
 		return EXIT_FAILURE;
 	}
