@@ -81,7 +81,7 @@ class Guest:
                 '-serial', f'file:{base}.console', '-chardev', f'socket,id=line,path={base}.line,server=on,wait=off',
                 '-serial', 'chardev:line', '-qmp', f'unix:{base}.qmp,server=on,wait=off',
                 '-kernel', inside(kernel.image), '-initrd', inside(initrd), '-append',
-                f'{console} loglevel=5 panic=-1 oops=panic mitigations=off cryptomgr.notests {append}']
+                f'{console} loglevel=5 panic=-1 oops=panic mitigations=off cryptomgr.notests no_timer_check {append}']
         if iommu:
             argv += ['-device', 'intel-iommu,caching-mode=on']
         self.argv = argv + list(devices)
