@@ -49,12 +49,18 @@ static void
 put_running(json_t *o, const struct vbus_bus *bus)
 {
 	struct vbus_bridge_info i;
+	uint64_t came, sent;
 	char text[160] = "";
 
 	vbus_bridge_info(bus->bridge, &i);
 	if (bus->connector != NULL && bus->connector->ops->describe != NULL)
 		bus->connector->ops->describe(bus->connector->arg, text, sizeof(text));
 	dp_rpc_put(o, "connection", dp_rpc_text(text));
+	if (bus->connector != NULL && bus->connector->ops->irq_counts != NULL) {
+		bus->connector->ops->irq_counts(bus->connector->arg, &came, &sent);
+		dp_rpc_put(o, "window_interrupts", dp_rpc_uint(came));
+		dp_rpc_put(o, "window_rings", dp_rpc_uint(sent));
+	}
 	dp_rpc_put(o, "peer", json_boolean(i.peer));
 	dp_rpc_put(o, "negotiated", json_boolean(i.negotiated));
 	dp_rpc_put(o, "devices", json_integer(bus->nb_devices));

@@ -25,6 +25,9 @@
 /** Smallest window: two halves of which each has two arenas of 960 KiB. */
 #define VBUS_WINDOW_SIZE_MIN (4U << 20)
 
+/** High half of vbus_window_hello.irq when there is one. */
+#define VBUS_WINDOW_IRQ 1U
+
 /** Where the window is in a PCI function, which then has no BAR 0 (doc/abi.md section 13). */
 #define VBUS_WINDOW_PCI_BAR 2
 
@@ -36,7 +39,10 @@ struct vbus_window_hello {
 	vbus_le64 peer;	      /* the reader's generation that the writer accepted; 0: none */
 	vbus_le64 size;	      /* of the window, as the writer sees it */
 	vbus_le64 heartbeat;  /* changes as long as the writer lives */
-	uint8_t pad[24];
+	/* How the reader interrupts the writer: VBUS_WINDOW_IRQ, and a number for the reader's own
+	 * doorbell below. 0: it has no interrupt. */
+	vbus_le64 irq;
+	uint8_t pad[16];
 };
 
 VBUS_ASSERT_SIZE(struct vbus_window_hello, 64);
@@ -46,6 +52,7 @@ VBUS_ASSERT_OFFSET(struct vbus_window_hello, generation, 8);
 VBUS_ASSERT_OFFSET(struct vbus_window_hello, peer, 16);
 VBUS_ASSERT_OFFSET(struct vbus_window_hello, size, 24);
 VBUS_ASSERT_OFFSET(struct vbus_window_hello, heartbeat, 32);
+VBUS_ASSERT_OFFSET(struct vbus_window_hello, irq, 40);
 
 /** A bridge call (in south's mailbox) or its result (in north's). */
 struct vbus_window_call {

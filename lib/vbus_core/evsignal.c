@@ -4,7 +4,8 @@
  * Signals to eventfds of peers by asynchronous reads of /dev/null: they complete within
  * io_submit(2), and the completion signals. Where a sandbox refuses that, by write(2).
  *
- * Threads: control lock held; one context per process, made at the first use and kept.
+ * Threads: any; one context per process, made at the first use, under the control lock, and kept.
+ * The kernel locks it.
  */
 
 #include "evsignal.h"

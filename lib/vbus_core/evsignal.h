@@ -14,7 +14,8 @@
  */
 
 /**
- * Add 1 to the counter of @p fd; at its maximum nothing happens. Control lock held.
+ * Add 1 to the counter of @p fd; at its maximum nothing happens. The first call of a process with
+ * the control lock held, then from any thread; a signal may get lost when very many signal at once.
  * @return 0, or a negative errno: -EBADF, -EINVAL: no eventfd.
  */
 int vbus_eventfd_signal(int fd);

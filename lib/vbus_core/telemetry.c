@@ -209,12 +209,17 @@ add_connector(struct rte_tel_data *d, const struct vbus_bus *bus)
 {
 	/* a path of 107 bytes and the peer do not always fit: DPDK cuts strings at 127 */
 	char text[RTE_TEL_MAX_STRING_LEN] = "";
+	uint64_t came = 0, sent = 0;
 
 	if (bus->connector != NULL && bus->connector->ops->describe != NULL)
 		bus->connector->ops->describe(bus->connector->arg, text, sizeof(text));
 	rte_tel_data_add_dict_string(
 		d, "connector", bus->connector != NULL ? bus->connector->ops->name : "none");
 	rte_tel_data_add_dict_string(d, "connection", text);
+	if (bus->connector != NULL && bus->connector->ops->irq_counts != NULL)
+		bus->connector->ops->irq_counts(bus->connector->arg, &came, &sent);
+	vbus_tel_dict_uint(d, "window_interrupts", came);
+	vbus_tel_dict_uint(d, "window_rings", sent);
 }
 
 static void

@@ -33,6 +33,8 @@ struct vbus_connector_ops {
 	void (*stop)(void *arg);
 	/** For telemetry and logs: one line ("listening on PATH", "peer PID 123"). */
 	void (*describe)(void *arg, char *buf, size_t size);
+	/** Interrupts that the medium has brought and carried besides. NULL: it has none. */
+	void (*irq_counts)(void *arg, uint64_t *came, uint64_t *sent);
 };
 struct vbus_connector {
 	const struct vbus_connector_ops *ops;

@@ -29,6 +29,8 @@
 #define VBUS_WINDOW_POLL_IDLE_NS 5000000ull
 #define VBUS_WINDOW_POLL_REST_NS 1000000ull
 #define VBUS_WINDOW_POLL_BUSY_NS 50000ull
+/** At rest, when the peer has interrupted us in this session. */
+#define VBUS_WINDOW_POLL_HEARD_NS 10000000ull
 /** So long after the last sign of activity it is looked at often. */
 #define VBUS_WINDOW_BUSY_NS 5000000ull
 /** So often it is looked whether a window is there again. */
@@ -49,6 +51,28 @@ enum vbus_window_role {
 struct vbus_window_arena {
 	uint64_t start;
 	uint64_t len;
+};
+
+struct vbus_ctl_timer;
+struct vbus_ivshmem;
+struct vbus_window;
+
+/**
+ * Interrupts of one end (window_irq.c). They make somebody look sooner, and say nothing.
+ * What they come from: a PCI function that is held (vbus_window_hold_irq()), a server of ivshmem.
+ */
+struct vbus_window_irq {
+	/** Of who looks into the mailbox: an interrupt makes it due. Set after the window is open; NULL: nobody. */
+	struct vbus_ctl_timer *poll;
+	struct vbus_ivshmem *server; /* NULL: none */
+	struct vbus_window *next;    /* of the same function */
+	int ring_fd; /* by which the peer is rung; -1: there is nothing. Stays from open to close */
+	int64_t ring_off;	   /* of the register in it; -1: it is an eventfd */
+	uint64_t own;		   /* how we are rung, as in hello; 0: not */
+	bool heard;		   /* in this session */
+	uint64_t nb_irqs;	   /* that came */
+	_Atomic uint64_t ring;	   /* how the peer is rung, as in its hello; 0: not */
+	_Atomic uint64_t nb_rings; /* that went */
 };
 
 struct vbus_window {
@@ -74,6 +98,7 @@ struct vbus_window {
 	uint64_t bell_seen;
 	_Atomic uint64_t bell;
 	uint64_t busy_until_ns;
+	struct vbus_window_irq irq;
 };
 
 /**
@@ -81,11 +106,14 @@ struct vbus_window {
  *
  * @param path  a file of tmpfs or hugetlbfs, made, with mode 0600, if it is not there; FILE@OFFSET,
  *              a part of one; /dev/uioN, or /dev/uioN@OFFSET for the map M whose number of pages OFFSET is;
- *              /dev/mem@OFFSET; a PCI function's /sys/.../resourceN; pci:FUNCTION, its BAR 2
+ *              /dev/mem@OFFSET; a PCI function's /sys/.../resourceN; pci:FUNCTION, its BAR 2;
+ *              ivshmem:SOCKET, the memory that a server of QEMU's ivshmem-doorbell hands out (waits for it,
+ *              5 s at most)
  * @param size  bytes, a multiple of 4 MiB (a hugetlbfs file's: of its page too); 0: as the file or
  *              device is, or the default when it is made. /dev/mem needs it
  * @param[out] err  one line that names the path, on failure
- * @return 0, -EINVAL: sizes differ or cannot be, -ENOTSUP: another kind of file, -ENOMEM, of open(2)
+ * @return 0, -EINVAL: sizes differ or cannot be, -ENOTSUP: another kind of file, -ENOMEM, of open(2),
+ *         -EPROTO, -ETIMEDOUT: the server
  */
 int vbus_window_open(struct vbus_window *w, const char *path, uint64_t size,
 	enum vbus_window_side side, enum vbus_window_role role, char *err, size_t err_size);
@@ -95,8 +123,54 @@ int vbus_window_open(struct vbus_window *w, const char *path, uint64_t size,
  * Any thread, lock not held. @return 0, -ENOSPC
  */
 int vbus_window_hold(const char *function, int fd, uint64_t offset, uint64_t size);
-/** The descriptor goes. What is mapped stays so. */
+/**
+ * The function that is held has an interrupt, and a register by which others are interrupted.
+ * Any thread, lock not held.
+ *
+ * @param irq_fd    eventfd that the interrupt writes to; ours from now on, also on failure
+ * @param ring_off  of the register of 32 bits, in the descriptor that is held
+ * @param number    what others write to theirs to interrupt us
+ * @return 0, -ENOENT: it is not held
+ */
+int vbus_window_hold_irq(const char *function, int irq_fd, int64_t ring_off, uint32_t number);
+/** The descriptor goes, and the interrupt. What is mapped stays so. */
 void vbus_window_unhold(const char *function);
+/** The windows of a function take part in its interrupt, from open to close. window_held.c */
+struct vbus_window_held {
+	char function[32]; /* "": free */
+	int fd;
+	uint64_t offset, size;
+	int irq_fd; /* -1: no interrupt */
+	int64_t ring_off;
+	uint64_t own;
+	struct vbus_ctl_fd *watch;
+	struct vbus_window *users;
+};
+
+const struct vbus_window_held *vbus_window_held(const char *function);
+/** @return 0 (also when it has no interrupt), or a negative errno. */
+int vbus_window_held_join(const char *function, struct vbus_window *w);
+void vbus_window_held_leave(struct vbus_window *w);
+
+/** Whom to ring: what the peer says, if it has said so and can be rung. After each change of either. window_irq.c */
+void vbus_window_irq_aim(struct vbus_window *w);
+/** An interrupt has come. */
+void vbus_window_irq_came(struct vbus_window *w);
+/** Interrupt the peer if that is possible. What it is to see has been written. Any thread. */
+void vbus_window_irq_ring(struct vbus_window *w);
+/** None any more, in either direction. */
+void vbus_window_irq_off(struct vbus_window *w);
+
+/** Ask the server at @p path for the memory, and wait for it. @return 0, a negative errno. window_ivshmem.c */
+int vbus_ivshmem_open(struct vbus_window *w, const char *path);
+void vbus_ivshmem_close(struct vbus_window *w);
+/** The memory; it stays the server object's. @return -1: none */
+int vbus_ivshmem_memory(struct vbus_ivshmem *s);
+/** Is it other memory than vbus_ivshmem_memory() gave the last time? Connects again when the server was lost. */
+bool vbus_ivshmem_again(struct vbus_ivshmem *s);
+/** Let w->irq.ring_fd be the eventfd of @p number. @return false: the server has not announced it. */
+bool vbus_ivshmem_aim(struct vbus_ivshmem *s, uint32_t number);
+
 /** vbus_window_open()'s and _close()'s part: what it lies in. window_map.c */
 int vbus_window_map(struct vbus_window *w, uint64_t size, char *err, size_t err_size);
 void vbus_window_unmap(struct vbus_window *w);

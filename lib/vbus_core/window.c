@@ -75,6 +75,7 @@ vbus_window_open(struct vbus_window *w, const char *path, uint64_t size, enum vb
 	}
 	strcpy(w->path, path);
 	w->side_b = side == VBUS_WINDOW_B;
+	w->irq.ring_fd = -1;
 	ret = vbus_window_map(w, size, err, err_size);
 	if (ret != 0)
 		return ret;
@@ -105,6 +106,7 @@ say_hello(struct vbus_window *w)
 	vbus_peer_store32(&h->version, VBUS_WINDOW_VERSION);
 	vbus_peer_store64(&h->size, w->size);
 	vbus_peer_store64(&h->peer, w->peer);
+	vbus_peer_store64(&h->irq, w->irq.own);
 	rte_wmb(); /* the generation comes last; partner: the reader's in vbus_window_caller() */
 	vbus_peer_store64(&h->generation, w->generation);
 	rte_wmb();
@@ -121,6 +123,8 @@ vbus_window_renew(struct vbus_window *w)
 			w->generation = old + 0x9e3779b97f4a7c15ull + vbus_ctl_now_ns();
 	} while ((uint32_t)w->generation == 0 || (uint32_t)w->generation == (uint32_t)old);
 	w->peer = 0;
+	w->irq.heard = false;
+	vbus_window_irq_aim(w);
 	/* Not from 0: what a predecessor left there must not look like a ring that was seen. */
 	atomic_store_explicit(&w->bell, w->generation, memory_order_relaxed);
 	say_hello(w);
@@ -153,6 +157,7 @@ vbus_window_accept(struct vbus_window *w, uint64_t generation)
 	w->heartbeat_seen = vbus_peer_load64(&w->in->hello.heartbeat);
 	w->heard_ns = vbus_ctl_now_ns();
 	w->bell_seen = vbus_peer_load64(&w->in->bells.signal);
+	vbus_window_irq_aim(w);
 	say_hello(w);
 }
 
@@ -175,6 +180,7 @@ vbus_window_alive(struct vbus_window *w, uint64_t now_ns)
 	if (beat != w->heartbeat_seen) {
 		w->heartbeat_seen = beat;
 		w->heard_ns = now_ns;
+		vbus_window_irq_aim(w); /* it may have got one, or lost it */
 	}
 	return now_ns - w->heard_ns < VBUS_WINDOW_DEAD_NS;
 }
@@ -202,6 +208,7 @@ vbus_window_ring(struct vbus_window *w)
 
 	rte_wmb();
 	vbus_peer_store64(&w->out->bells.signal, bell);
+	vbus_window_irq_ring(w);
 }
 
 uint64_t
@@ -211,7 +218,9 @@ vbus_window_pause(struct vbus_window *w, uint64_t now_ns, bool active)
 		w->busy_until_ns = now_ns + VBUS_WINDOW_BUSY_NS;
 	if (now_ns < w->busy_until_ns)
 		return VBUS_WINDOW_POLL_BUSY_NS;
-	return w->peer != 0 ? VBUS_WINDOW_POLL_REST_NS : VBUS_WINDOW_POLL_IDLE_NS;
+	if (w->peer == 0)
+		return VBUS_WINDOW_POLL_IDLE_NS;
+	return w->irq.heard ? VBUS_WINDOW_POLL_HEARD_NS : VBUS_WINDOW_POLL_REST_NS;
 }
 
 void
@@ -226,6 +235,7 @@ vbus_window_post(struct vbus_window *w, const struct vbus_window_call *call)
 	rte_wmb(); /* the tag last; partner: vbus_window_take() over there */
 	vbus_peer_store64(&c->tag, call->tag);
 	rte_wmb();
+	vbus_window_irq_ring(w);
 }
 
 bool

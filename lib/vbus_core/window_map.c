@@ -27,7 +27,6 @@
 #include "vbus_distance.h"
 
 #define SIZE_STEP (4ull << 20)
-#define HELD_MAX  16u
 
 /** A window's path, taken apart. */
 struct place {
@@ -36,6 +35,7 @@ struct place {
 	bool make;	   /* a file, to be made if it is not there */
 	bool part;	   /* an offset was given */
 	char function[32]; /* of pci:FUNCTION */
+	bool server;	   /* ivshmem:SOCKET, the socket in file */
 };
 
 static bool
@@ -61,6 +61,11 @@ take_apart(const char *path, struct place *p)
 			p->file[strlen(p->file) - 3] = '\0';
 		return 0;
 	}
+	if (begins(path, "ivshmem:")) {
+		snprintf(p->file, sizeof(p->file), "%s", path + 8);
+		p->server = true;
+		return p->file[0] != '\0' ? 0 : -EINVAL;
+	}
 	snprintf(p->file, sizeof(p->file), "%s", path);
 	at = strrchr(p->file, '@');
 	if (at != NULL && at[1] >= '0' && at[1] <= '9') {
@@ -74,52 +79,6 @@ take_apart(const char *path, struct place *p)
 		  (!begins(path, "/dev/") || begins(path, "/dev/shm/") ||
 			  begins(path, "/dev/hugepages"));
 	return 0;
-}
-
-/* Functions that are open in this process; under the control lock. */
-static struct held {
-	char function[32]; /* "": free */
-	int fd;
-	uint64_t offset, size;
-} held[HELD_MAX];
-
-static struct held *
-held_find(const char *function)
-{
-	for (uint32_t i = 0; i < HELD_MAX; i++)
-		if (strcmp(held[i].function, function) == 0)
-			return &held[i];
-	return NULL;
-}
-
-int
-vbus_window_hold(const char *function, int fd, uint64_t offset, uint64_t size)
-{
-	struct held *h;
-	int ret = 0;
-
-	vbus_ctl_lock();
-	h = held_find("");
-	if (h == NULL || strlen(function) >= sizeof(h->function)) {
-		ret = -ENOSPC;
-	} else {
-		*h = (struct held){.fd = fd, .offset = offset, .size = size};
-		strcpy(h->function, function);
-	}
-	vbus_ctl_unlock();
-	return ret;
-}
-
-void
-vbus_window_unhold(const char *function)
-{
-	struct held *h;
-
-	vbus_ctl_lock();
-	h = held_find(function);
-	if (h != NULL)
-		h->function[0] = '\0';
-	vbus_ctl_unlock();
 }
 
 /* sysfs: one number. 0: none */
@@ -229,12 +188,15 @@ static int
 open_place(struct vbus_window *w, struct place *p, uint64_t size, struct stat *st, uint64_t *found,
 	char *err, size_t err_size)
 {
-	const struct held *h = p->function[0] != '\0' ? held_find(p->function) : NULL;
+	const struct vbus_window_held *h = p->function[0] != '\0' ? vbus_window_held(p->function)
+								  : NULL;
 	int fd, ret = 0;
 
 	w->cached = false;
 	if (h != NULL) {
 		fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 0);
+	} else if (p->server) {
+		fd = fcntl(vbus_ivshmem_memory(w->irq.server), F_DUPFD_CLOEXEC, 0);
 	} else {
 		pci_enable(p);
 		fd = open(p->file, O_RDWR | O_CLOEXEC | (p->make ? O_CREAT | O_NOFOLLOW : O_SYNC),
@@ -323,15 +285,42 @@ set_apart(struct vbus_window *w, char *err, size_t err_size)
 	return ret;
 }
 
+/* What interrupts come from, if there is something. */
+static int
+irq_begin(struct vbus_window *w, char *err, size_t err_size)
+{
+	struct place p;
+	int ret = take_apart(w->path, &p);
+
+	if (ret == 0 && p.server)
+		ret = vbus_ivshmem_open(w, p.file);
+	else if (ret == 0 && p.function[0] != '\0')
+		ret = vbus_window_held_join(p.function, w);
+	return ret == 0 ? 0 : refuse(err, err_size, w->path, -ret);
+}
+
+static void
+irq_end(struct vbus_window *w)
+{
+	vbus_window_held_leave(w);
+	vbus_ivshmem_close(w);
+	if (w->irq.ring_fd >= 0)
+		close(w->irq.ring_fd);
+	w->irq.ring_fd = -1;
+}
+
 int
 vbus_window_map(struct vbus_window *w, uint64_t size, char *err, size_t err_size)
 {
 	int ret;
 
 	w->fd = -1;
-	ret = map(w, size, err, err_size);
+	ret = irq_begin(w, err, err_size);
 	if (ret != 0)
 		return ret;
+	ret = map(w, size, err, err_size);
+	if (ret != 0)
+		goto err_irq;
 	ret = vbus_sigbus_install();
 	if (ret == 0)
 		ret = w->sigbus = vbus_sigbus_add(w->base, w->size, &w->fault);
@@ -347,12 +336,15 @@ err_unmap:
 	munmap(w->base, w->size);
 	close(w->fd);
 	w->base = NULL;
+err_irq:
+	irq_end(w);
 	return ret;
 }
 
 void
 vbus_window_unmap(struct vbus_window *w)
 {
+	irq_end(w);
 	if (w->far != NULL)
 		vbus_distance_del(w->far);
 	vbus_sigbus_del(w->sigbus);
@@ -371,13 +363,15 @@ vbus_window_lost(struct vbus_window *w)
 static bool
 replaced(const struct vbus_window *w)
 {
-	const struct held *h;
+	const struct vbus_window_held *h;
 	struct place p;
 	struct stat st;
 
 	if (take_apart(w->path, &p) != 0)
 		return false;
-	h = p.function[0] != '\0' ? held_find(p.function) : NULL;
+	if (p.server)
+		return vbus_ivshmem_again(w->irq.server);
+	h = p.function[0] != '\0' ? vbus_window_held(p.function) : NULL;
 	return (h != NULL ? fstat(h->fd, &st) : stat(p.file, &st)) == 0 &&
 	       (st.st_dev != w->dev || st.st_ino != w->ino || (p.make && st.st_size == 0));
 }
@@ -392,7 +386,7 @@ vbus_window_recover(struct vbus_window *w, uint64_t now_ns)
 	if (now_ns < w->recover_ns)
 		return !lost;
 	w->recover_ns = now_ns + VBUS_WINDOW_RECOVER_NS;
-	if (!lost && !replaced(w))
+	if (!replaced(w) && !lost)
 		return true;
 	/* Before the mapping: a fault in the new one must not get lost. */
 	atomic_store_explicit(&w->fault.hit, false, memory_order_relaxed);

@@ -335,6 +335,7 @@ struct vbus_link_stats {
 	uint64_t nb_connects, nb_lost, nb_calls, nb_failed_calls, nb_timeouts, nb_events,
 		nb_bad_events;
 	uint64_t nb_devadd, nb_devdrop, nb_shmsignal, nb_shmclose, nb_irqs, nb_unbound;
+	uint64_t nb_window_irqs, nb_window_rings; /* of a window that has them */
 };
 
 /* A device whose name is being asked for. */

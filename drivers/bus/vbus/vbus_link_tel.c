@@ -64,6 +64,8 @@ link_tell(void *arg, struct rte_tel_data *d)
 	vbus_tel_dict_uint(d, "nb_shmclose_events", s->nb_shmclose);
 	vbus_tel_dict_uint(d, "nb_bad_events", s->nb_bad_events);
 	vbus_tel_dict_uint(d, "nb_unbound_devices", s->nb_unbound);
+	vbus_tel_dict_uint(d, "nb_window_interrupts", s->nb_window_irqs);
+	vbus_tel_dict_uint(d, "nb_window_rings", s->nb_window_rings);
 }
 
 void

@@ -122,6 +122,9 @@ poll_due(struct vbus_ctl_timer *t)
 	uint64_t now = vbus_ctl_now_ns();
 	bool active;
 
+	tp->link->stats.nb_window_irqs = tp->w.irq.nb_irqs;
+	tp->link->stats.nb_window_rings = atomic_load_explicit(
+		&tp->w.irq.nb_rings, memory_order_relaxed);
 	if (!vbus_window_alive(&tp->w, now)) {
 		if (vbus_window_lost(&tp->w))
 			vbus_link_fail(tp->link, "the window is gone");
@@ -240,6 +243,7 @@ window_start(struct rte_vbus_link *link, char *err, size_t err_size)
 		free(tp);
 		return ret;
 	}
+	tp->w.irq.poll = &tp->poll;
 	link->transport = tp;
 	return 0;
 }

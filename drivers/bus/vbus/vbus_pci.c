@@ -35,6 +35,7 @@
 
 static const struct rte_pci_id pci_ids[] = {
 	{RTE_PCI_DEVICE(VBUS_PCI_VENDOR_ID, VBUS_PCI_DEVICE_ID)},
+	{RTE_PCI_DEVICE(VBUS_PCI_IVSHMEM_VENDOR, VBUS_PCI_IVSHMEM_DEVICE)},
 	{.vendor_id = 0},
 };
 
@@ -54,7 +55,7 @@ link_of(const struct rte_pci_device *dev)
 static bool
 is_window(const struct rte_pci_device *dev)
 {
-	return dev->mem_resource[VBUS_PCI_BAR_REGS].len == 0 &&
+	return (dev->mem_resource[VBUS_PCI_BAR_REGS].len == 0 || vbus_pci_is_ivshmem(dev)) &&
 	       dev->mem_resource[VBUS_WINDOW_PCI_BAR].len >= VBUS_WINDOW_SIZE_MIN;
 }
 
@@ -153,6 +154,9 @@ pci_probe(struct rte_pci_driver *drv, struct rte_pci_device *dev)
 	(void)drv;
 	/* The link and its ports belong to the primary process; others need no mapping. */
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return 1;
+	/* Its memory may be anybody's: what is not named is not written to. */
+	if (vbus_pci_is_ivshmem(dev) && (dev->device.devargs == NULL || !is_window(dev)))
 		return 1;
 	ret = rte_pci_map_device(dev);
 	if (ret != 0)

@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -31,6 +32,11 @@
 #include <rte_io.h>
 
 #include "vbus_window.h"
+
+/* Registers of an ivshmem function, and what it answers while it has no number. */
+#define IVSHMEM_POSITION 8u
+#define IVSHMEM_DOORBELL 12u
+#define IVSHMEM_ID_MAX	 0xffffu
 
 static int
 vfio_fd(const struct vbus_pci_io *io)
@@ -123,7 +129,7 @@ vbus_pci_io_master(const struct vbus_pci_io *io, bool on)
 }
 
 static int
-irq_vfio(int dev_fd, int fd)
+irq_vfio(int dev_fd, uint32_t index, int fd)
 {
 	union {
 		struct vfio_irq_set set;
@@ -132,7 +138,7 @@ irq_vfio(int dev_fd, int fd)
 	const int32_t fd32 = fd;
 
 	memset(&u, 0, sizeof(u));
-	u.set.index = VFIO_PCI_MSI_IRQ_INDEX;
+	u.set.index = index;
 	u.set.flags = VFIO_IRQ_SET_ACTION_TRIGGER;
 	if (fd >= 0) {
 		u.set.argsz = sizeof(u.set) + sizeof(fd32);
@@ -152,7 +158,7 @@ vbus_pci_io_irq(const struct vbus_pci_io *io, int fd)
 	uint16_t command;
 
 	if (io->dev->kdrv == RTE_PCI_KDRV_VFIO)
-		return irq_vfio(vfio_fd(io), fd);
+		return irq_vfio(vfio_fd(io), VFIO_PCI_MSI_IRQ_INDEX, fd);
 	/* A UIO driver has the line at most. A backend without its status bit would raise one
 	 * that nobody serves: keep it low. */
 	if (rte_pci_read_config(io->dev, &command, sizeof(command), PCI_COMMAND) ==
@@ -164,6 +170,40 @@ vbus_pci_io_irq(const struct vbus_pci_io *io, int fd)
 	return -ENOTSUP;
 }
 
+/* An ivshmem function that has an interrupt and a doorbell: a window's that is held already. Without them it
+ * is a window all the same. */
+static int
+window_irq(struct rte_pci_device *dev, int fd)
+{
+	struct vfio_region_info regs = {
+		.argsz = sizeof(regs),
+		.index = VFIO_PCI_BAR0_REGION_INDEX + VBUS_PCI_BAR_REGS,
+	};
+	struct vfio_irq_info irqs = {.argsz = sizeof(irqs), .index = VFIO_PCI_MSIX_IRQ_INDEX};
+	const struct vbus_pci_io io = {.dev = dev};
+	uint32_t id;
+	int event, ret;
+
+	if (ioctl(fd, VFIO_DEVICE_GET_IRQ_INFO, &irqs) != 0 || irqs.count == 0 ||
+		ioctl(fd, VFIO_DEVICE_GET_REGION_INFO, &regs) != 0 ||
+		regs.size < IVSHMEM_DOORBELL + sizeof(id) ||
+		pread(fd, &id, sizeof(id), (off_t)(regs.offset + IVSHMEM_POSITION)) != sizeof(id) ||
+		id > IVSHMEM_ID_MAX)
+		return 0;
+	event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (event < 0)
+		return -errno;
+	ret = irq_vfio(fd, VFIO_PCI_MSIX_IRQ_INDEX, event);
+	if (ret == 0)
+		ret = vbus_pci_io_master(&io, true); /* an MSI is a write */
+	if (ret != 0) {
+		close(event);
+		return ret;
+	}
+	return vbus_window_hold_irq(
+		dev->device.name, event, (int64_t)(regs.offset + IVSHMEM_DOORBELL), id << 16);
+}
+
 int
 vbus_pci_io_window(struct rte_pci_device *dev)
 {
@@ -172,7 +212,7 @@ vbus_pci_io_window(struct rte_pci_device *dev)
 		.index = VFIO_PCI_BAR0_REGION_INDEX + VBUS_WINDOW_PCI_BAR,
 	};
 	const struct vbus_pci_io io = {.dev = dev};
-	int fd = vfio_fd(&io);
+	int fd = vfio_fd(&io), ret;
 
 	/* EAL has let it. */
 	(void)vbus_pci_io_master(&io, false);
@@ -182,7 +222,13 @@ vbus_pci_io_window(struct rte_pci_device *dev)
 		return -errno;
 	if ((info.flags & VFIO_REGION_INFO_FLAG_MMAP) == 0)
 		return -ENOTSUP;
-	return vbus_window_hold(dev->device.name, fd, info.offset, info.size);
+	ret = vbus_window_hold(dev->device.name, fd, info.offset, info.size);
+	if (ret != 0 || !vbus_pci_is_ivshmem(dev))
+		return ret;
+	ret = window_irq(dev, fd);
+	if (ret != 0)
+		vbus_window_unhold(dev->device.name);
+	return ret;
 }
 
 int32_t

@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <vbus/pci.h>
+#include <bus_pci_driver.h>
 
-struct rte_pci_device;
+#include <vbus/pci.h>
 
 struct vbus_pci_io {
 	struct rte_pci_device *dev;
@@ -35,7 +35,17 @@ int vbus_pci_io_master(const struct vbus_pci_io *io, bool on);
 /* Let the function's interrupt (MSI) write to the eventfd; -1: none any more. 0, or negative
  * errno: there is none to be had, and INTx is off too. */
 int vbus_pci_io_irq(const struct vbus_pci_io *io, int fd);
-/* A function that is a window (doc/abi.md section 13) and reaches nothing of ours: its BAR for pci:FUNCTION.
+/* QEMU's shared memory with doorbells: no device of ours, but a window for who says so. */
+#define VBUS_PCI_IVSHMEM_VENDOR 0x1af4
+#define VBUS_PCI_IVSHMEM_DEVICE 0x1110
+static inline bool
+vbus_pci_is_ivshmem(const struct rte_pci_device *dev)
+{
+	return dev->id.vendor_id == VBUS_PCI_IVSHMEM_VENDOR &&
+	       dev->id.device_id == VBUS_PCI_IVSHMEM_DEVICE;
+}
+/* A function that is a window (doc/abi.md section 13) and reaches nothing of ours: its BAR for pci:FUNCTION,
+ * and the interrupt of an ivshmem function.
  * 0 or negative errno. */
 int vbus_pci_io_window(struct rte_pci_device *dev);
 /* Run a bridge call: south has done it when this returns. */

@@ -158,11 +158,21 @@ window_describe(void *arg, char *buf, size_t size)
 		l->w.peer != 0 ? "north is there" : "no north");
 }
 
+static void
+window_irq_counts(void *arg, uint64_t *came, uint64_t *sent)
+{
+	struct window_link *l = arg;
+
+	*came = l->w.irq.nb_irqs;
+	*sent = atomic_load_explicit(&l->w.irq.nb_rings, memory_order_relaxed);
+}
+
 static const struct vbus_connector_ops window_ops = {
 	.name = "window",
 	.irq = window_irq,
 	.stop = window_stop,
 	.describe = window_describe,
+	.irq_counts = window_irq_counts,
 };
 
 int
@@ -184,6 +194,7 @@ vbus_connector_window(struct vbus_bus *bus, const char *path, uint64_t size,
 		free(l);
 		return ret;
 	}
+	l->w.irq.poll = &l->poll;
 	ret = vbus_bus_set_connector(bus, &window_ops, l);
 	if (ret != 0) {
 		snprintf(err, err_size, "%s: bus %s has a connector", path, bus->name);
