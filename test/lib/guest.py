@@ -47,6 +47,11 @@ def vfio_user(path, name='', timeout=None):
     return ['-device', json.dumps(argument)]
 
 
+def ivshmem(path):
+    """Memory and interrupts that the server at this socket hands out, as a PCI function."""
+    return ['-chardev', f'socket,id=ivshmem,path={path}', '-device', 'ivshmem-doorbell,chardev=ivshmem']
+
+
 def vhost_user(path, name='vh0', mac='02:00:00:00:00:99', queue=1024):
     """virtio-net whose other side is a vhost-user backend's socket."""
     return ['-chardev', f'socket,id=c{name},path={path}', '-netdev', f'vhost-user,id=n{name},chardev=c{name}', '-device',

@@ -20,7 +20,7 @@ mkdir -p /dev/hugepages; mountpoint -q /dev/hugepages 2>/dev/null || mount -t hu
 echo {pages} >/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
 modprobe {module}
 for d in /sys/bus/pci/devices/*; do
-	[ "$(cat $d/vendor):$(cat $d/device)" = 0x11da:0x2000 ] || continue
+	[ "$(cat $d/vendor):$(cat $d/device)" = {device} ] || continue
 	[ ! -e $d/driver ] || basename $d >$d/driver/unbind
 	echo {driver} >$d/driver_override
 	basename $d >/sys/bus/pci/drivers/{driver}/bind
@@ -63,10 +63,10 @@ def part(guest_lab):
     return guestlab.cached(guest_lab, 'dpdk', (PLUGINS, guestlab.stamps([program, *theirs, *ours, libvbus])), fill)
 
 
-def bind(machine, how, pages=100):
+def bind(machine, how, pages=100, device='0x11da:0x2000'):
     """Give the function to DPDK by vfio or uio; its address."""
     driver, module = DRIVERS[how]
-    return machine.run(BIND.format(pages=pages, module=module, driver=driver)).split()[-1]
+    return machine.run(BIND.format(pages=pages, module=module, driver=driver, device=device)).split()[-1]
 
 
 class GuestTestpmd(lab.Testpmd):
