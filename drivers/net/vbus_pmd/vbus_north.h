@@ -73,10 +73,11 @@ typedef uint64_t __attribute__((may_alias)) north_rearm_t;
 #define NORTH_TX_SLOT VENET_SG_SIZE(NORTH_TX_IOVS)
 /** iovs of a descriptor that we receive: the largest frame in the smallest buffers taken. */
 #define NORTH_RX_IOVS_MAX   64u
-#define NORTH_BOUNCE_SLOTS  256u
-#define NORTH_BOUNCE_SG_LEN 4096u /**< 17 of them hold the largest frame */
-#define NORTH_FAR_BOUNCE    64u	  /**< of those, on a placed ring: plain frames have others */
-#define NORTH_FAR_SG_LEN    1728u /**< the same with 38; the arenas of a window are small */
+#define NORTH_BOUNCE_SLOTS  256u       /**< at most */
+#define NORTH_BOUNCE_BYTES  (1u << 20) /**< of all of them, at most */
+#define NORTH_BOUNCE_SG_LEN 4096u      /**< 17 of them hold the largest frame */
+#define NORTH_FAR_BOUNCE    64u	       /**< of those, on a placed ring: plain frames have others */
+#define NORTH_FAR_SG_LEN    1728u      /**< the same with 38; the arenas of a window are small */
 #define NORTH_POOLS	    64u
 #define NORTH_QUEUES_MAX    16u /**< pairs; version 2 rings have one */
 
@@ -238,7 +239,7 @@ struct north_txq {
 	uint64_t bounce_addr;
 	uint32_t bounce_len;
 	uint16_t bounce_free;
-	uint16_t nb_bounce_free;
+	uint16_t nb_bounce_free, nb_bounce; /**< slots: free, of all */
 	uint16_t *bounce_next;
 	/* FAR: a slot per entry of the ring, for plain frames */
 	uint8_t *slots;

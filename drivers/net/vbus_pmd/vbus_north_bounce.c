@@ -13,7 +13,7 @@ north_bounce_format(struct north_txq *q, uint8_t *base, uint64_t addr, uint32_t 
 		q->bounce_next[i] = (uint16_t)(i + 1);
 	q->bounce_next[nb - 1] = NORTH_BOUNCE_END;
 	q->bounce_free = 0;
-	q->nb_bounce_free = nb;
+	q->nb_bounce_free = q->nb_bounce = nb;
 	q->nb_bounced = 0;
 }
 

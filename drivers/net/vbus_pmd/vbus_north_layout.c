@@ -54,6 +54,15 @@ bounce_len(const struct north_port *p)
 	return RTE_MAX(len, p->s.tx == NORTH_TX_FAR ? NORTH_FAR_SG_LEN : NORTH_BOUNCE_SG_LEN);
 }
 
+/* Copies are for frames that the peer does not see, few as a rule: they do not make the zone larger than the
+ * smallest pages that memory comes in. Without an IOMMU nothing larger need be contiguous for the peer.
+ */
+static uint16_t
+bounce_slots(const struct north_port *p)
+{
+	return (uint16_t)RTE_MIN(NORTH_BOUNCE_SLOTS, NORTH_BOUNCE_BYTES / bounce_len(p));
+}
+
 /* Placed rings: what each side reads lies near it. @return bytes of the far zone */
 static size_t
 plan_far(struct north_port *p, size_t *at)
@@ -103,7 +112,7 @@ layout_plan(struct north_port *p)
 	lay->ev_ring = take_ring(&at, txq->nb_desc);
 	lay->ev_pool = take(&at, (size_t)p->s.ev_size * txq->nb_desc);
 	for (uint32_t i = 0; i < p->nb_pairs && p->s.rx != NORTH_RX_FAR; i++)
-		lay->bounce[i] = take(&at, (size_t)bounce_len(p) * NORTH_BOUNCE_SLOTS);
+		lay->bounce[i] = take(&at, (size_t)bounce_len(p) * bounce_slots(p));
 	if (p->s.tx == NORTH_TX_SG)
 		lay->tx_pool = take(&at, (size_t)NORTH_TX_SLOT * txq->nb_desc);
 	if (p->s.rx == NORTH_RX_COPY)
@@ -470,7 +479,7 @@ tx_build(struct north_local *l, uint32_t pair)
 		q->sg_ptr = p->s.sg & VENET_CAP_PMTD ? 0 : rte_vbus_addr(l->vdev, q->sg_base);
 	}
 	north_bounce_format(q, bounce, rte_vbus_addr(l->vdev, bounce), bounce_len(p),
-		q->far ? NORTH_FAR_BOUNCE : NORTH_BOUNCE_SLOTS);
+		q->far ? NORTH_FAR_BOUNCE : bounce_slots(p));
 	return 0;
 }
 

@@ -191,8 +191,7 @@ north_priv_dump(struct rte_eth_dev *dev, FILE *file)
 		if (p->s.rx == NORTH_RX_L4RO)
 			fprintf(file, "  pages: %u, %u not out\n", p->rxq[0]->nb_pages,
 				p->rxq[0]->nb_page_free);
-		fprintf(file, "  copy slots: %u of %u bytes, %u free\n",
-			p->s.tx == NORTH_TX_FAR ? NORTH_FAR_BOUNCE : NORTH_BOUNCE_SLOTS,
+		fprintf(file, "  copy slots: %u of %u bytes, %u free\n", p->txq[0]->nb_bounce,
 			p->txq[0]->bounce_len, p->txq[0]->nb_bounce_free);
 	}
 	pthread_mutex_unlock(&l->lock);
