@@ -173,7 +173,8 @@ venet_poll_path(const struct vbus_venet *v, uint32_t pair, struct venet_path *p)
 		p->tx_burst = p->dma.on ? venet_dma_tx : venet_far_tx;
 	}
 	p->mbuf_init = mbuf_init();
-	if (v->pair[pair].keep != NULL && p->mp != NULL) {
+	/* By the ring, not by the pair: a keep may be left of a block that was refused. */
+	if (p->poll_from.r.kept != NULL && p->mp != NULL) {
 		p->keep = v->pair[pair].keep;
 		p->keep_min = p->view->borrowed == 0 ? v->keep_min : UINT32_MAX;
 		p->rx_burst = kept_rx;
@@ -208,9 +209,9 @@ venet_poll_discard(struct vbus_shm *shm)
 	n = vbus_poll_south_count(&q, q.r.mask + 1);
 	if (n == 0)
 		return false;
-	if (q.r.kept != NULL)
-		for (uint32_t i = 0; i <= q.r.mask; i++)
-			vbus_peer_store8(&q.r.kept[i], 0);
+	/* Marks of what was taken before stay: those frames may be out. */
+	for (uint32_t i = 0; i < n && q.r.kept != NULL; i++)
+		vbus_peer_store8(&q.r.kept[(q.cur->inuse_head + i) & q.r.mask], 0);
 	vbus_poll_south_consume(&q, n);
 	if (shm->has_signal && attach_signal(&sig, shm, back) == 0 && vbus_signal_inject(&sig))
 		vbus_shm_notify(shm);

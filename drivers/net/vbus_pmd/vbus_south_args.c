@@ -184,17 +184,28 @@ take_mac(const char *value, struct rte_ether_addr *mac, char *reason)
 	return 0;
 }
 
+/** A whole number from @p least to @p most. @return 0; -EINVAL: no number; -ERANGE: not in between */
+static int
+take_number(const char *value, unsigned long least, unsigned long most, unsigned long *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoul(value, &end, 10);
+	if (value[0] < '0' || value[0] > '9' || *end != '\0')
+		return -EINVAL;
+	return errno != 0 || *number < least || *number > most ? -ERANGE : 0;
+}
+
 static int
 take_queues(const char *value, uint16_t *nb_queues, char *reason)
 {
 	unsigned long n;
-	char *end;
+	int ret = take_number(value, 1, VBUS_SOUTH_QUEUES_MAX, &n);
 
-	errno = 0;
-	n = strtoul(value, &end, 10);
-	if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 || n == 0)
+	if (ret == -EINVAL || (ret != 0 && n == 0))
 		return refuse(reason, -EINVAL, "queues=%.40s: not a number of at least 1", value);
-	if (n > VBUS_SOUTH_QUEUES_MAX)
+	if (ret != 0)
 		return refuse(
 			reason, -EINVAL, "queues=%.40s: at most %u", value, VBUS_SOUTH_QUEUES_MAX);
 	*nb_queues = (uint16_t)n;
@@ -205,11 +216,8 @@ static int
 take_keep(const char *value, uint32_t *keep, char *reason)
 {
 	unsigned long n;
-	char *end;
 
-	errno = 0;
-	n = strtoul(value, &end, 10);
-	if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 || n > UINT16_MAX)
+	if (take_number(value, 0, UINT16_MAX, &n) != 0)
 		return refuse(reason, -EINVAL, "keep=%.40s: not a number of bytes up to %u", value,
 			UINT16_MAX);
 	*keep = (uint32_t)n;

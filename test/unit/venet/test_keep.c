@@ -26,7 +26,7 @@ static uint64_t buf[COUNT];
 static uint32_t ret_pos, sent;
 
 static int
-share(uint32_t kind, struct vbus_poll_north *q, uint64_t len)
+share_how(uint32_t kind, struct vbus_poll_north *q, uint64_t len, bool keep, bool has_signal)
 {
 	struct vbus_shm *s = &shm[kind];
 
@@ -37,11 +37,18 @@ share(uint32_t kind, struct vbus_poll_north *q, uint64_t len)
 	s->va = rig_ptr(&r, s->iova);
 	s->conn = &r.conn;
 	s->cursor = &cursor[kind];
+	s->has_signal = has_signal; /* at 0, where there is none */
 	memset(s->va, 0, len);
 	CU_ASSERT_EQUAL(vbus_poll_north_format(q, s->va, kind, COUNT, COUNT), 0);
-	if (kind == VENET_POLL_TX)
+	if (keep)
 		vbus_poll_keep(&q->r, s->va);
 	return r.cls->ops->shm(&r.conn, s);
+}
+
+static int
+share(uint32_t kind, struct vbus_poll_north *q, uint64_t len)
+{
+	return share_how(kind, q, len, kind == VENET_POLL_TX, false);
 }
 
 static void
@@ -140,6 +147,34 @@ test_offer(void)
 	CU_ASSERT_EQUAL(r.cls->ops->shm(&r.conn, &shm[VENET_POLL_TX]), -EINVAL);
 	CU_ASSERT_EQUAL(share(VENET_POLL_TX, &tx, VENET_POLL_TX_KEEP_SIZE(COUNT)), 0);
 	rig_close(&r);
+}
+
+/* A ring with marks whose signal is none is refused; the one that comes in its place has no marks. */
+static void
+test_refused(void)
+{
+	uint32_t i;
+
+	rig_keep = MIN;
+	rig_open(&r, 0, 0, 0);
+	CU_ASSERT_EQUAL(rig_negcap(&r, VENET_CAP_GROUP_POLL, WANT), WANT);
+	CU_ASSERT_EQUAL(
+		share_how(VENET_POLL_TX, &tx, VENET_POLL_TX_KEEP_SIZE(COUNT), true, true), -EINVAL);
+	CU_ASSERT_EQUAL(
+		rig_negcap(&r, VENET_CAP_GROUP_POLL, VENET_CAP_POLL_RING), VENET_CAP_POLL_RING);
+	CU_ASSERT_EQUAL_FATAL(share(VENET_POLL_RX, &rx, VENET_POLL_RX_SIZE(COUNT)), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		share_how(VENET_POLL_TX, &tx, VENET_POLL_TX_SIZE(COUNT), false, false), 0);
+	for (i = 0; i < COUNT; i++)
+		buf[i] = rig_alloc(&r, 2048);
+	rig_bind(&r);
+	vbus_venet_set_ready(r.v, true);
+	CU_ASSERT_EQUAL_FATAL(rig_call(&r, VENET_FUNC_LINKUP, NULL, 0), 0);
+	send_frame(1000);
+	CU_ASSERT_EQUAL_FATAL(vbus_venet_rx_burst(r.v, 0, m, 8), 1);
+	CU_ASSERT_FALSE(is_kept(m[0], 0));
+	rte_pktmbuf_free(m[0]);
+	down();
 }
 
 /* ---- in order and out of it ----------------------------------------------------------------------- */
@@ -367,6 +402,7 @@ main(void)
 {
 	static const struct cu_test tests[] = {
 		{"who is offered it", test_offer},
+		{"a block that is refused", test_refused},
 		{"out of order, over laps", test_order},
 		{"half of the ring, empty entries", test_full},
 		{"a north that lies", test_hostile},
