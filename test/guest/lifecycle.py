@@ -138,7 +138,9 @@ def resets(machine, near, host):
     for number in range(RESETS):
         noise = Noise(host, near)
         server = host.far.spawn('iperf3', '-s', '-B', host.far.address)
-        machine.run(f'(sleep 0.2; iperf3 -c {host.far.address} -t 100 --bidir --connect-timeout 5000 >/dev/null 2>&1) &')
+        # Until the server listens.
+        machine.run(f'(until iperf3 -c {host.far.address} -t 100 --bidir --connect-timeout 5000 >/dev/null 2>&1; '
+                    'do sleep 0.2; done) &')
         sent = host.port()['rx_packets']
         lab.until(lambda: host.port()['rx_packets'] > sent + 500, 20, 'TCP is under way', step=0.05)
         machine.reset()

@@ -46,7 +46,9 @@ def killed(host, survivor, victim, reverse):
     """SIGKILL in mid-transfer; the survivor has the server, and goes on with the namespace meanwhile."""
     way = 'receives' if reverse else 'sends'
     survivor.guest.run('iperf3 -s -D')
-    victim.guest.run(f'(iperf3 -c {survivor.address} -t 60 {"-R" if reverse else ""} >/dev/null 2>&1) &')
+    # Until the server listens.
+    victim.guest.run(f'(until iperf3 -c {survivor.address} -t 60 {"-R" if reverse else ""} >/dev/null 2>&1; '
+                     'do sleep 0.2; done) &')
     port = host.port(2)['tx_packets' if reverse else 'rx_packets']
     lab.until(lambda: host.port(2)['tx_packets' if reverse else 'rx_packets'] > port + 1000, 30,
               f'the guest that will be killed {way}', step=0.05)
