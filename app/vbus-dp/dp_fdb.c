@@ -134,6 +134,16 @@ add_address(struct dp_switch *sw, uint64_t key, uint32_t port_id, uint32_t now_s
 	atomic_store_explicit(&sw->slot[pos].port, port_id, memory_order_relaxed);
 }
 
+/** Is it believed that the address is there? Counted if not. */
+static __rte_noinline bool
+may_be_at(struct dp_lcore *lc, struct dp_switch *sw, uint64_t key, const struct dp_port *src)
+{
+	if (likely(dp_owner_allows(sw, key, src->id)))
+		return true;
+	sw->counters[lc->index].refused++;
+	return false;
+}
+
 static __rte_noinline void
 learn_new(struct dp_lcore *lc, struct dp_switch *sw, const struct dp_fdb_batch *b,
 	const struct dp_port *src, uint16_t n)
@@ -150,6 +160,8 @@ learn_new(struct dp_lcore *lc, struct dp_switch *sw, const struct dp_fdb_batch *
 		if (k == last || k == DP_FDB_NONE || b->pos[k] >= 0)
 			continue;
 		last = k;
+		if (!may_be_at(lc, sw, b->key[k], src))
+			continue;
 		add_address(sw, b->key[k], src->id, lc->now_s);
 		room--;
 	}
@@ -180,7 +192,7 @@ dp_fdb_learn(struct dp_lcore *lc, struct dp_switch *sw, const struct dp_fdb_batc
 		port = atomic_load_explicit(&slot->port, memory_order_relaxed);
 		if (unlikely(port != src->id)) {
 			/* 0: it goes just now, or another lcore is adding it. */
-			if (port == 0)
+			if (port == 0 || !may_be_at(lc, sw, b->key[k], src))
 				continue;
 			atomic_store_explicit(&slot->port, src->id, memory_order_relaxed);
 			sw->counters[lc->index].moved++;
@@ -191,6 +203,19 @@ dp_fdb_learn(struct dp_lcore *lc, struct dp_switch *sw, const struct dp_fdb_batc
 	}
 	if (unlikely(new_ones))
 		learn_new(lc, sw, b, src, n);
+}
+
+void
+dp_fdb_take(struct dp_switch *sw, uint64_t key, uint32_t port_id)
+{
+	int32_t pos;
+
+	/* Nothing goes out of the table meanwhile. */
+	claim_wait(sw);
+	pos = rte_hash_lookup(sw->hash, &key);
+	if (pos >= 0)
+		atomic_store_explicit(&sw->slot[pos].port, port_id, memory_order_relaxed);
+	claim_give(sw);
 }
 
 /* ---- removal: control side --------------------------------------------------------------------- */
@@ -425,7 +450,9 @@ dp_switch_stats(const struct dp_switch *sw, struct dp_switch_stats *st)
 	st->aged = __atomic_load_n(&sw->aged, __ATOMIC_RELAXED);
 	st->table_full = __atomic_load_n(&sw->table_full, __ATOMIC_RELAXED);
 	st->addresses = __atomic_load_n(&sw->addresses, __ATOMIC_RELAXED);
-	st->moved = 0;
-	for (i = 0; i < dp_plane.nb_lcores; i++)
+	st->moved = st->refused = 0;
+	for (i = 0; i < dp_plane.nb_lcores; i++) {
 		st->moved += __atomic_load_n(&sw->counters[i].moved, __ATOMIC_RELAXED);
+		st->refused += __atomic_load_n(&sw->counters[i].refused, __ATOMIC_RELAXED);
+	}
 }

@@ -316,6 +316,7 @@ static const struct family switch_families[] = {
 	{COUNTER, "moved"},
 	{COUNTER, "aged"},
 	{COUNTER, "table_full"},
+	{COUNTER, "refused"},
 };
 
 static int
@@ -346,6 +347,7 @@ collect_switches(struct table *t)
 		v[2] = st.moved;
 		v[3] = st.aged;
 		v[4] = st.table_full;
+		v[5] = st.refused;
 	}
 	t->nb_rows = n;
 	return 0;

@@ -93,7 +93,7 @@ struct dp_fdb_entry {
 uint32_t dp_switch_fdb(
 	struct dp_switch *sw, void (*fn)(const struct dp_fdb_entry *e, void *arg), void *arg);
 struct dp_switch_stats {
-	uint64_t learned, moved, aged, table_full;
+	uint64_t learned, moved, aged, table_full, refused;
 	uint32_t addresses;
 };
 void dp_switch_stats(const struct dp_switch *sw, struct dp_switch_stats *st);

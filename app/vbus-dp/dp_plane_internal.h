@@ -143,6 +143,7 @@ struct dp_fdb_slot {
 
 struct dp_switch_counters {
 	uint64_t moved;
+	uint64_t refused; /**< sources that are another port's own address */
 } VBUS_CACHE_ALIGNED;
 
 struct dp_switch {
@@ -150,6 +151,7 @@ struct dp_switch {
 	struct rte_hash *hash;	  /**< 8-byte keys; readers lock-free, writers hold the claim */
 	struct dp_fdb_slot *slot; /**< by position in the hash */
 	uint64_t *key;		  /**< likewise; 0: free. Written with the claim held */
+	_Atomic(struct dp_owner_list *) owners; /**< NULL: none yet */
 	uint32_t nb_slots;
 	uint32_t size;
 	uint32_t ageing_s;
@@ -349,6 +351,16 @@ int dp_switch_join(struct dp_switch *sw, struct dp_port *port);
 void dp_switch_leave(struct dp_switch *sw, struct dp_port *port);
 void dp_switch_left(struct dp_switch *sw, const struct dp_port *port);
 
+/* ---- dp_owner.c -------------------------------------------------------------------------------- */
+
+/** The address of a venet's device belongs to its port; uplinks have none. Control side. @return 0, -ENOMEM */
+int dp_owner_join(struct dp_switch *sw, const struct dp_port *port);
+void dp_owner_leave(struct dp_switch *sw, const struct dp_port *port);
+/** Is a source address believed at a port? Not when it belongs to others only. lcores. */
+bool dp_owner_allows(const struct dp_switch *sw, uint64_t key, uint32_t port_id);
+/** No port is there any more. */
+void dp_owner_free(struct dp_switch *sw);
+
 /* ---- dp_fdb.c ---------------------------------------------------------------------------------- */
 
 #define DP_FDB_NONE UINT8_MAX
@@ -368,6 +380,8 @@ void dp_fdb_age_arm(struct dp_switch *sw);
 /** Look all addresses of a burst up. */
 void dp_fdb_lookup(
 	struct dp_switch *sw, struct dp_fdb_batch *b, struct rte_mbuf *const *pkts, uint16_t n);
+/** An address that is in the table is at that port from now on. Control side. */
+void dp_fdb_take(struct dp_switch *sw, uint64_t key, uint32_t port_id);
 /** Learn, move, refresh the sources. After dp_fdb_lookup(). */
 void dp_fdb_learn(struct dp_lcore *lc, struct dp_switch *sw, const struct dp_fdb_batch *b,
 	const struct dp_port *src, uint16_t n);

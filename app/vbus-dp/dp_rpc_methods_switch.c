@@ -63,6 +63,7 @@ switch_object(const void *obj)
 		dp_rpc_put(o, "moved", dp_rpc_uint(st.moved));
 		dp_rpc_put(o, "aged", dp_rpc_uint(st.aged));
 		dp_rpc_put(o, "table_full", dp_rpc_uint(st.table_full));
+		dp_rpc_put(o, "refused", dp_rpc_uint(st.refused));
 	}
 	return o;
 }

@@ -151,6 +151,10 @@ dp_switch_join(struct dp_switch *sw, struct dp_port *port)
 		atomic_load_explicit(&sw->members, memory_order_relaxed), NULL, port);
 	if (list == NULL)
 		return -ENOMEM;
+	if (dp_owner_join(sw, port) != 0) {
+		rte_free(list);
+		return -ENOMEM;
+	}
 	atomic_store_explicit(&port->sw, sw, memory_order_release);
 	publish(sw, list);
 	sw->nb_ports++;
@@ -165,6 +169,7 @@ dp_switch_leave(struct dp_switch *sw, struct dp_port *port)
 
 	atomic_store_explicit(&port->sw, NULL, memory_order_release);
 	publish(sw, dp_port_list_drop(old, port));
+	dp_owner_leave(sw, port);
 	sw->nb_ports--;
 }
 
@@ -234,6 +239,7 @@ dp_switch_delete(struct dp_switch *sw)
 	if (sw->nb_ports != 0)
 		return -EBUSY;
 	dp_fdb_destroy(sw);
+	dp_owner_free(sw);
 	rte_free(atomic_load_explicit(&sw->members, memory_order_relaxed));
 	rte_free(sw);
 	return 0;

@@ -180,6 +180,7 @@ static const struct ctl_column switch_columns[] = {
 	{"MOVED", "moved"},
 	{"AGED", "aged"},
 	{"FULL", "table_full"},
+	{"REFUSED", "refused"},
 	{NULL, NULL},
 };
 

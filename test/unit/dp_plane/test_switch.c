@@ -140,6 +140,82 @@ test_move(void)
 	CU_ASSERT_EQUAL(dp_switch_delete(sw), 0);
 }
 
+/* A neighbour's own address, in a frame of somebody else. */
+static void
+say_as(struct dpr_north *n, struct dpr_north *as, uint32_t id)
+{
+	struct rte_ether_addr mac;
+	uint8_t frame[64];
+	uint32_t len = dpr_eth(frame, 0, 1, sizeof(frame), id);
+
+	vbus_venet_mac(vbus_venet_of(&as->dev), &mac);
+	memcpy(frame + RTE_ETHER_ADDR_LEN, &mac, RTE_ETHER_ADDR_LEN);
+	CU_ASSERT(dpr_send(n, frame, len, NULL));
+}
+
+static void
+tell(struct dpr_north *n, struct dpr_north *whom, uint32_t id)
+{
+	struct rte_ether_addr mac;
+	uint8_t frame[64];
+	uint32_t len = dpr_eth(frame, 0, 9, sizeof(frame), id);
+
+	vbus_venet_mac(vbus_venet_of(&whom->dev), &mac);
+	memcpy(frame, &mac, RTE_ETHER_ADDR_LEN);
+	CU_ASSERT(dpr_send(n, frame, len, NULL));
+}
+
+/* The next frame, whoever sent it to whom, is of that length. */
+static bool
+gets(struct dpr_north *n)
+{
+	static struct dpr_frame f;
+
+	return dpr_recv(n, &f) && f.len == 64;
+}
+
+static void
+test_owner(void)
+{
+	struct dp_switch *sw = make_switch("br0", 300, 1024);
+	struct dpr_north *a = dpr_port("a", sw);
+	struct dpr_north *b = dpr_port("b", sw);
+	struct dpr_north *c = dpr_port("c", sw);
+	struct dp_switch_stats st;
+
+	/* Before it was ever heard, and after. */
+	for (int heard = 0; heard < 2; heard++) {
+		say_as(b, a, 1);
+		CU_ASSERT(gets(a) && gets(c)); /* it arrives, and is not believed */
+		dp_switch_stats(sw, &st);
+		CU_ASSERT_EQUAL(st.refused, 1u + (unsigned int)heard);
+		CU_ASSERT_EQUAL(st.moved, 0);
+		if (!heard) {
+			say_as(a, a, 2);
+			CU_ASSERT(gets(b) && gets(c));
+			dpr_through(a);
+		}
+	}
+	tell(c, a, 3);
+	CU_ASSERT(gets(a));
+	dpr_silent(b);
+	/* Its port is gone: whoever has it may. Its port is back: it is there, before it says so. */
+	CU_ASSERT_EQUAL(dp_port_set_switch(a->port, NULL), 0);
+	say_as(b, a, 4);
+	CU_ASSERT(gets(c));
+	dpr_through(b);
+	CU_ASSERT_EQUAL(dp_port_set_switch(a->port, sw), 0);
+	tell(c, a, 5);
+	CU_ASSERT(gets(a));
+	dpr_silent(b);
+	dp_switch_stats(sw, &st);
+	CU_ASSERT_EQUAL(st.refused, 2);
+	dpr_close(a);
+	dpr_close(b);
+	dpr_close(c);
+	CU_ASSERT_EQUAL(dp_switch_delete(sw), 0);
+}
+
 static void
 test_ageing(void)
 {
@@ -378,6 +454,7 @@ main(int argc, char **argv)
 	static const struct cu_test tests[] = {
 		{"learning and flooding", test_learn_and_flood},
 		{"an address that moves", test_move},
+		{"an address that is a device's", test_owner},
 		{"ageing", test_ageing},
 		{"two switches", test_isolation},
 		{"ports of different MTU", test_mtu},
