@@ -17,6 +17,9 @@
 #include <bus_driver.h>
 #include <rte_eal.h>
 
+/* For who runs slowly: a busy machine, an emulator. */
+#define PATIENCE_MS 20000
+
 struct rig_counts rig_north_counts;
 _Atomic int rig_probe_result;
 _Atomic unsigned int rig_open_ms;
@@ -276,15 +279,22 @@ rig_bus(const char *name)
 }
 
 const char *
-rig_devargs(const char *link, const char *bus)
+rig_devargs_wait(const char *link, const char *bus, unsigned int wait_ms)
 {
 	static char text[256];
 
 	if (strcmp(RIG_KIND, "null") == 0)
-		snprintf(text, sizeof(text), "vbus:%s,null=%s", link, bus);
+		snprintf(text, sizeof(text), "vbus:%s,null=%s,wait=%u", link, bus, wait_ms);
 	else
-		snprintf(text, sizeof(text), "vbus:%s,socket=%s", link, rig_path(bus));
+		snprintf(text, sizeof(text), "vbus:%s,socket=%s,wait=%u", link, rig_path(bus),
+			wait_ms);
 	return text;
+}
+
+const char *
+rig_devargs(const char *link, const char *bus)
+{
+	return rig_devargs_wait(link, bus, PATIENCE_MS);
 }
 
 struct rig_south *
@@ -327,7 +337,7 @@ rig_find(const char *name)
 bool
 rig_wait(const _Atomic int *v, int n)
 {
-	for (int i = 0; i < 2000 && *v != n; i++)
+	for (int i = 0; i < PATIENCE_MS && *v != n; i++)
 		rig_sleep_ms(1);
 	return *v == n;
 }
@@ -335,7 +345,7 @@ rig_wait(const _Atomic int *v, int n)
 bool
 rig_wait_bound(const char *name, bool bound)
 {
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < PATIENCE_MS; i++) {
 		struct rte_vbus_device *dev = rig_find(name);
 
 		bool is = false;
@@ -354,7 +364,7 @@ rig_wait_bound(const char *name, bool bound)
 bool
 rig_wait_gone(const char *name)
 {
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < PATIENCE_MS; i++) {
 		if (rig_find(name) == NULL)
 			return true;
 		rig_sleep_ms(1);

@@ -65,8 +65,9 @@ struct vbus_bus *rig_bus(const char *name);
 /* South goes (as when its process dies), and comes back empty. */
 void rig_south_stop(struct vbus_bus *bus);
 int rig_south_start(struct vbus_bus *bus);
-/* "vbus:LINK,null=BUS" or "vbus:LINK,socket=PATH" (static buffer). */
+/* "vbus:LINK,null=BUS,wait=MS" or "vbus:LINK,socket=PATH,wait=MS" (static buffer); long enough without. */
 const char *rig_devargs(const char *link, const char *bus);
+const char *rig_devargs_wait(const char *link, const char *bus, unsigned int wait_ms);
 struct rig_south *rig_device(struct vbus_bus *bus, const char *name);
 void rig_device_drop(struct rig_south *s);
 /* North's device of that EAL name, bound or not. NULL: none. */

@@ -386,10 +386,8 @@ test_peer_comes_later(void)
 {
 	struct vbus_bus *late;
 	struct rig_south *s;
-	char text[300];
 
-	snprintf(text, sizeof(text), "%s,wait=0", rig_devargs("late", "LATE"));
-	CU_ASSERT_EQUAL(rte_dev_probe(text), 0);
+	CU_ASSERT_EQUAL(rte_dev_probe(rig_devargs_wait("late", "LATE", 0)), 0);
 	rig_sleep_ms(120); /* a few attempts */
 	late = rig_bus("LATE");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(late);
