@@ -21,7 +21,7 @@
 
 struct dp_owner {
 	uint64_t key;
-	uint32_t port; /**< its id */
+	uint32_t port; /**< its id; 0: it has left, and there was no memory for a list without it */
 };
 
 struct dp_owner_list {
@@ -58,7 +58,7 @@ edit(struct dp_switch *sw, uint32_t port, const struct dp_owner *add)
 		return -ENOMEM;
 	list->nb = 0;
 	for (i = 0; i < nb; i++)
-		if (old->owner[i].port != port)
+		if (old->owner[i].port != port && old->owner[i].port != 0)
 			list->owner[list->nb++] = old->owner[i];
 	if (add != NULL)
 		list->owner[list->nb++] = *add;
@@ -90,9 +90,15 @@ dp_owner_join(struct dp_switch *sw, const struct dp_port *port)
 void
 dp_owner_leave(struct dp_switch *sw, const struct dp_port *port)
 {
-	/* Without memory the entry stays: its id is nobody's any more, see below. */
-	if (port->venet != NULL)
-		edit(sw, port->id, NULL);
+	struct dp_owner_list *list;
+	uint32_t i;
+
+	if (port->venet == NULL || edit(sw, port->id, NULL) == 0)
+		return;
+	list = atomic_load_explicit(&sw->owners, memory_order_relaxed);
+	for (i = 0; i < list->nb; i++)
+		if (list->owner[i].port == port->id)
+			__atomic_store_n(&list->owner[i].port, 0, __ATOMIC_RELAXED);
 }
 
 bool
@@ -111,9 +117,11 @@ dp_owner_allows(const struct dp_switch *sw, uint64_t key, uint32_t port)
 	while (o > list->owner && o[-1].key == key)
 		o--;
 	for (end = list->owner + list->nb; o < end && o->key == key; o++) {
-		if (o->port == port)
+		uint32_t owner = __atomic_load_n(&o->port, __ATOMIC_RELAXED);
+
+		if (owner == port)
 			return true;
-		owned |= dp_port_by_id(o->port) != NULL;
+		owned |= owner != 0;
 	}
 	return !owned;
 }

@@ -140,29 +140,35 @@ test_move(void)
 	CU_ASSERT_EQUAL(dp_switch_delete(sw), 0);
 }
 
-/* A neighbour's own address, in a frame of somebody else. */
+/* The address of its device. */
+static void
+own_mac(struct dpr_north *n, uint8_t *to)
+{
+	struct rte_ether_addr mac;
+
+	vbus_venet_mac(vbus_venet_of(&n->dev), &mac);
+	memcpy(to, mac.addr_bytes, sizeof(mac.addr_bytes));
+}
+
+/* A broadcast in the name of a device, which may be another one's. */
 static void
 say_as(struct dpr_north *n, struct dpr_north *as, uint32_t id)
 {
-	struct rte_ether_addr mac;
 	uint8_t frame[64];
-	uint32_t len = dpr_eth(frame, 0, 1, sizeof(frame), id);
 
-	vbus_venet_mac(vbus_venet_of(&as->dev), &mac);
-	memcpy(frame + RTE_ETHER_ADDR_LEN, &mac, RTE_ETHER_ADDR_LEN);
-	CU_ASSERT(dpr_send(n, frame, len, NULL));
+	dpr_eth(frame, 0, 1, sizeof(frame), id);
+	own_mac(as, frame + RTE_ETHER_ADDR_LEN);
+	CU_ASSERT(dpr_send(n, frame, sizeof(frame), NULL));
 }
 
 static void
 tell(struct dpr_north *n, struct dpr_north *whom, uint32_t id)
 {
-	struct rte_ether_addr mac;
 	uint8_t frame[64];
-	uint32_t len = dpr_eth(frame, 0, 9, sizeof(frame), id);
 
-	vbus_venet_mac(vbus_venet_of(&whom->dev), &mac);
-	memcpy(frame, &mac, RTE_ETHER_ADDR_LEN);
-	CU_ASSERT(dpr_send(n, frame, len, NULL));
+	dpr_eth(frame, 0, 9, sizeof(frame), id);
+	own_mac(whom, frame);
+	CU_ASSERT(dpr_send(n, frame, sizeof(frame), NULL));
 }
 
 /* The next frame, whoever sent it to whom, is of that length. */

@@ -51,22 +51,29 @@ share(uint32_t kind, struct vbus_poll_north *q, uint64_t len)
 	return share_how(kind, q, len, kind == VENET_POLL_TX, false);
 }
 
+/* Rings are shared: buffers, and the link. */
 static void
-up(void)
+link_up(void)
 {
 	uint32_t i;
 
-	rig_keep = MIN;
-	rig_open(&r, 0, 0, 0);
-	CU_ASSERT_EQUAL(rig_negcap(&r, VENET_CAP_GROUP_POLL, WANT), WANT);
-	CU_ASSERT_EQUAL_FATAL(share(VENET_POLL_RX, &rx, VENET_POLL_RX_SIZE(COUNT)), 0);
-	CU_ASSERT_EQUAL_FATAL(share(VENET_POLL_TX, &tx, VENET_POLL_TX_KEEP_SIZE(COUNT)), 0);
 	for (i = 0; i < COUNT; i++)
 		buf[i] = rig_alloc(&r, 2048);
 	rig_bind(&r);
 	vbus_venet_set_ready(r.v, true);
 	CU_ASSERT_EQUAL_FATAL(rig_call(&r, VENET_FUNC_LINKUP, NULL, 0), 0);
 	ret_pos = sent = 0;
+}
+
+static void
+up(void)
+{
+	rig_keep = MIN;
+	rig_open(&r, 0, 0, 0);
+	CU_ASSERT_EQUAL(rig_negcap(&r, VENET_CAP_GROUP_POLL, WANT), WANT);
+	CU_ASSERT_EQUAL_FATAL(share(VENET_POLL_RX, &rx, VENET_POLL_RX_SIZE(COUNT)), 0);
+	CU_ASSERT_EQUAL_FATAL(share(VENET_POLL_TX, &tx, VENET_POLL_TX_KEEP_SIZE(COUNT)), 0);
+	link_up();
 }
 
 static void
@@ -153,8 +160,6 @@ test_offer(void)
 static void
 test_refused(void)
 {
-	uint32_t i;
-
 	rig_keep = MIN;
 	rig_open(&r, 0, 0, 0);
 	CU_ASSERT_EQUAL(rig_negcap(&r, VENET_CAP_GROUP_POLL, WANT), WANT);
@@ -165,11 +170,7 @@ test_refused(void)
 	CU_ASSERT_EQUAL_FATAL(share(VENET_POLL_RX, &rx, VENET_POLL_RX_SIZE(COUNT)), 0);
 	CU_ASSERT_EQUAL_FATAL(
 		share_how(VENET_POLL_TX, &tx, VENET_POLL_TX_SIZE(COUNT), false, false), 0);
-	for (i = 0; i < COUNT; i++)
-		buf[i] = rig_alloc(&r, 2048);
-	rig_bind(&r);
-	vbus_venet_set_ready(r.v, true);
-	CU_ASSERT_EQUAL_FATAL(rig_call(&r, VENET_FUNC_LINKUP, NULL, 0), 0);
+	link_up();
 	send_frame(1000);
 	CU_ASSERT_EQUAL_FATAL(vbus_venet_rx_burst(r.v, 0, m, 8), 1);
 	CU_ASSERT_FALSE(is_kept(m[0], 0));
