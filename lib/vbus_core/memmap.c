@@ -23,6 +23,10 @@
 #include "vbus_ctl.h"
 #include "vbus_log.h"
 
+/* Of a view's page table: 2 MiB, and at most 256 KiB of table. */
+#define PAGE_SHIFT 21u
+#define MAX_PAGES  65536u
+
 struct region {
 	struct vbus_iv iv;	   /* in north's addresses (first member) */
 	struct vbus_memfile *file; /* NULL: recorded only, or the caller's */
@@ -134,19 +138,62 @@ nb_mapped(const struct vbus_memmap *m)
 	return nb;
 }
 
+/* Of 2 MiB, as EAL's are; larger where extents lie so far apart that there would be too many. */
+static void
+count_pages(struct vbus_memview *v, uint64_t first, uint64_t last)
+{
+	v->page_shift = PAGE_SHIFT;
+	while ((last - first) >> v->page_shift >= MAX_PAGES - 1)
+		v->page_shift++;
+	/* As they lie for north: most extents begin where a page does. */
+	v->first = first >> v->page_shift << v->page_shift;
+	v->nb_pages = ((last - v->first) >> v->page_shift) + 1;
+}
+
+static void
+build_pages(struct vbus_memview *v)
+{
+	uint32_t nb = 0;
+
+	for (uint64_t page = 0; page < v->nb_pages; page++) {
+		uint64_t begin = v->first + (page << v->page_shift);
+
+		while (nb < v->nb_extents && v->extents[nb].iova < begin)
+			nb++;
+		v->before[page] = nb;
+	}
+	v->before[v->nb_pages] = v->nb_extents;
+}
+
 static struct vbus_memview *
 build_view(const struct vbus_memmap *m)
 {
 	uint32_t nb = build_extents(m, NULL);
-	struct vbus_memview *v = malloc(sizeof(*v) + nb * sizeof(v->extents[0]));
+	struct vbus_memview *v = calloc(1, sizeof(*v) + nb * sizeof(v->extents[0]));
 
 	if (v == NULL)
 		return NULL;
 	v->nb_extents = build_extents(m, v->extents);
 	v->identity = m->identity;
 	v->borrowed = nb_mapped(m);
-	v->pad = 0;
+	if (nb != 0)
+		count_pages(v, v->extents[0].iova,
+			v->extents[nb - 1].iova + (v->extents[nb - 1].len - 1));
+	v->before = calloc(v->nb_pages + 1, sizeof(*v->before));
+	if (v->before == NULL) {
+		free(v);
+		return NULL;
+	}
+	build_pages(v);
 	return v;
+}
+
+static void
+free_view(struct vbus_memview *v)
+{
+	if (v != NULL)
+		free(v->before);
+	free(v);
 }
 
 /* On failure readers have the empty view: they reach nothing, and nothing that is gone. */
@@ -165,7 +212,7 @@ publish(struct vbus_memmap *m)
 		m->dirty = ret != 0;
 		if (m->ops != NULL && m->ops->quiesce != NULL)
 			m->ops->quiesce(m->arg, vbus_memmap_view(m));
-		free(old);
+		free_view(old);
 	}
 	/* No reader is left in memory that no region of the view names. */
 	vbus_memfiles_reap(&m->files);
@@ -372,7 +419,7 @@ vbus_memmap_destroy(struct vbus_memmap *m)
 		vbus_ctl_fd_del(fault_watch);
 		fault_watch = NULL;
 	}
-	free(m->view);
+	free_view(m->view);
 	free(m);
 }
 

@@ -11,12 +11,22 @@
 #include <errno.h>
 #include <string.h>
 
-/* The extent that holds iova, writable or not. NULL: none. */
+/*
+ * The extent that holds iova, writable or not. NULL: none.
+ *
+ * Per packet where mbufs lie on scattered pages: among the extents that begin in iova's page, mostly one, no branch
+ * depends on where a packet lies. An address below the first extent wraps: no page, or none of its extents holds it.
+ */
 static const struct vbus_extent *
 lookup(const struct vbus_memview *v, uint64_t iova)
 {
-	uint32_t lo = 0, hi = v->nb_extents;
+	uint64_t page = (iova - v->first) >> v->page_shift;
+	uint32_t lo, hi;
 
+	if (page >= v->nb_pages)
+		return NULL;
+	lo = v->before[page];
+	hi = v->before[page + 1];
 	/* The first extent that begins behind iova is at hi. */
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;

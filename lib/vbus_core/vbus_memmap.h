@@ -12,6 +12,8 @@
  * (st_dev, st_ino), however many regions name it. An *extent* is a run of regions that is
  * contiguous both in IOVA and here; lookups go over extents. Files are placed so that regions
  * adjacent in IOVA become adjacent here where that can be had (a reserved address range per link).
+ * Where north uses physical addresses its pages are scattered, and each is an extent: a view has a
+ * *page table* of one level that says which extents a page of north's may lie in.
  *
  * Readers (lcores and the control thread) use an immutable view; the control side publishes a new
  * view, makes every reader leave the old one (struct vbus_memmap_ops.quiesce), and only then unmaps
@@ -38,7 +40,10 @@ struct vbus_memview {
 	uint32_t identity; /**< null connector: north is this process, va = iova, any address */
 	uint64_t generation;
 	uint32_t borrowed; /**< regions that are a connector's own: nobody holds them (memheld.h) */
-	uint32_t pad;
+	uint32_t page_shift;
+	uint64_t first;	   /**< where page 0 begins */
+	uint64_t nb_pages; /**< 0 without extents */
+	uint32_t *before;  /**< [p]: extents that begin before page p; nb_pages + 1 of them */
 	struct vbus_extent extents[];
 };
 
@@ -49,7 +54,7 @@ struct vbus_memcache {
 	uintptr_t va;
 };
 
-/** Slow part of vbus_memview_ptr(): binary search; updates the cache. NULL: not (wholly) mapped writable. */
+/** Another extent than the last one, for vbus_memview_ptr(): by the page table; updates the cache. NULL: not (wholly) mapped writable. */
 void *vbus_memview_find(
 	const struct vbus_memview *v, struct vbus_memcache *c, uint64_t iova, uint64_t len);
 

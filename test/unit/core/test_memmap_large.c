@@ -212,12 +212,77 @@ test_hugetlb(void)
 	munmap(p, 4 * MIB);
 }
 
+/* The region of nb that holds iova; -1: none. One by one, as no page table would. */
+static int
+holder(const uint64_t (*at)[2], int nb, uint64_t iova)
+{
+	for (int i = 0; i < nb; i++) {
+		if (iova >= at[i][0] && iova - at[i][0] < at[i][1])
+			return i;
+	}
+	return -1;
+}
+
+/* Physical addresses as they come: every address near an edge, and as many anywhere, is found where it was put. */
+static void
+check_scattered(uint64_t step, unsigned int seed)
+{
+	enum {
+		NB = 96
+	};
+	uint64_t at[NB][2], bad = 0, tries = 0;
+	struct mem f;
+	int nb = 0;
+
+	srand(seed);
+	map_make();
+	mem_make(&f, 8 * MIB, 0);
+	for (int i = 0; i < NB; i++) {
+		/* NB files would say nothing more: what lies in one file is never contiguous here, in this order */
+		uint64_t iova = (uint64_t)(NB - i) * step + (uint64_t)(rand() % 4) * 4096;
+		uint64_t len = (uint64_t)(1 + rand() % 16) * 4096;
+
+		if (add(iova, len, &f, (uint64_t)i * 64 * KIB, RW) != 0)
+			continue; /* overlaps */
+		at[nb][0] = iova;
+		at[nb++][1] = len;
+	}
+	for (int i = 0; i < nb; i++) {
+		const uint64_t edges[] = {at[i][0] - 1, at[i][0], at[i][0] + at[i][1] - 1,
+			at[i][0] + at[i][1], at[i][0] & ~(2 * MIB - 1), at[i][0] | (2 * MIB - 1),
+			at[0][0] + (((uint64_t)rand() << 31 ^ (uint64_t)rand()) % (NB * step))};
+
+		for (size_t k = 0; k < sizeof(edges) / sizeof(edges[0]); k++, tries++) {
+			int h = holder(at, nb, edges[k]);
+			uint8_t *p = ptr(edges[k], 1);
+
+			bad += (h >= 0) != (p != NULL);
+			if (h >= 0 && p != NULL)
+				bad += p != (uint8_t *)ptr(at[h][0], 1) + (edges[k] - at[h][0]);
+		}
+	}
+	CU_ASSERT_EQUAL(bad, 0);
+	CU_ASSERT_TRUE(nb > 10 && tries > 70);
+	mem_free(&f);
+	map_free();
+}
+
+static void
+test_scattered(void)
+{
+	check_scattered(32 * KIB, 1);	      /* many in a page, some overlap */
+	check_scattered(2 * MIB, 2);	      /* one each */
+	check_scattered(50 * MIB + 4096, 3);  /* pages without any between */
+	check_scattered(UINT64_MAX / 128, 4); /* and pages much larger than that */
+}
+
 static const struct cu_test tests[] = {
 	{"a file grows", test_grow},
 	{"outside of the window", test_outside_of_window},
 	{"65,535 regions", test_many_regions},
 	{"2,048 files", test_many_files},
 	{"hugetlbfs", test_hugetlb},
+	{"scattered", test_scattered},
 	{NULL, NULL},
 };
 

@@ -217,11 +217,16 @@ rig_copy_in(struct rig *r, uint64_t iova, const void *src, uint32_t len)
 static void
 make_memory(struct rig *r)
 {
+	static uint32_t before[] = {0, 2}; /* one page holds both */
 	unsigned int i;
 
 	r->view = calloc(1, sizeof(*r->view) + 2 * sizeof(r->view->extents[0]));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(r->view);
 	r->view->nb_extents = 2;
+	r->view->first = RIG_BASE;
+	r->view->page_shift = 63;
+	r->view->nb_pages = 1;
+	r->view->before = before;
 	for (i = 0; i < 2; i++) {
 		r->half[i] = aligned_alloc(64, RIG_HALF);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(r->half[i]);
