@@ -4,13 +4,15 @@
 
 On a shared virtual machine only ratios within one run mean something, and only of samples that were
 taken under the same conditions: both processes had their CPU, and the CPUs were near each other (a
-cache line's round trip between two virtual CPUs changes threefold from one moment to the next).
+cache line's round trip between two virtual CPUs changes threefold from one moment to the next; they can
+be brought near, cpus.c).
 """
 import atexit
 import glob
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,6 +29,7 @@ APPLICATION = ['--burst=32', f'--txd={DESCRIPTORS}', f'--rxd={DESCRIPTORS}', '--
                '--total-num-mbufs=16384']
 QUARTER = 0.25
 OWN_CPU = 0.92
+PULL = 100  # milliseconds
 
 
 def hugepages(megabytes):
@@ -82,6 +85,9 @@ def spin(cpu):
             pass
 
 
+_spinners = []
+
+
 def spinners():
     """A process per CPU that keeps it from going idle."""
     for cpu in CPUS[:2]:
@@ -91,7 +97,8 @@ def spinners():
                 spin(cpu)
             finally:
                 os._exit(0)  # what the parent registered for its end is not ours
-        atexit.register(os.kill, pid, 9)
+        _spinners.append(pid)
+        atexit.register(os.kill, pid, signal.SIGKILL)
 
 
 def compiled(folder, name, *flags):
@@ -124,53 +131,85 @@ def busy(pid, before, workers=1):
     return ran[workers - 1] if len(ran) >= workers else 0
 
 
+class Cpus:
+    """What the two CPUs are worth now: cpus.c, up for the whole run."""
+
+    def __init__(self, program):
+        self.process = subprocess.Popen([program, *map(str, CPUS[:2])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)
+
+    def ask(self, text):
+        self.process.stdin.write(text + '\n')
+        self.process.stdin.flush()
+        return self.process.stdout.readline().split()[1:]
+
+    def look(self):
+        """(distance in ns, speed of the first, of the second)"""
+        return tuple(map(int, self.ask('look')))
+
+    def pull(self):
+        """Bring them near each other. Nothing else may keep them from going idle."""
+        for pid in _spinners:
+            os.kill(pid, signal.SIGSTOP)
+        self.ask(f'pull {PULL}')
+        for pid in _spinners:
+            os.kill(pid, signal.SIGCONT)
+
+
 class Sampler:
     """Takes quarter-second samples until enough of them count, at most three times as many."""
 
     def __init__(self, folder, near):
-        program = compiled(folder, 'distance') if near and len(CPUS) > 1 else None
-        self.probe = [program, *map(str, CPUS[:2])] if program else None
+        program = compiled(folder, 'cpus') if near and len(CPUS) > 1 else None
+        self.cpus = Cpus(program) if program else None
         self.near = near
         self.counted = self.taken = 0
         self.distances = []
-        self.probed = 0.0
+        self.last, self.looked = None, 0.0
+
+    def look(self):
+        """Cpus.look(); zeros where nobody asked for it."""
+        if not self.cpus:
+            return 0, 0, 0
+        self.last, self.looked = self.cpus.look(), time.monotonic()
+        self.distances.append(self.last[0])
+        return self.last
 
     def distance(self):
-        if not self.probe:
-            return 0
-        try:
-            done = subprocess.run(self.probe, capture_output=True, text=True, timeout=5, check=False)
-            value = float(done.stdout or 'inf')
-        except subprocess.TimeoutExpired:
-            value = float('inf')
-        self.distances.append(value)
-        self.probed = time.monotonic()
-        return value
+        return self.look()[0]
 
     def near_enough(self, *distances):
         return max(distances) <= (self.near or float('inf'))
 
     def wait_near(self, seconds):
-        """Wait for the CPUs to be near each other; are they?"""
+        """Bring the CPUs near each other; are they? Before anything polls."""
         end = time.monotonic() + seconds
         while not self.near_enough(self.distance()):
             if time.monotonic() >= end:
                 return False
-            time.sleep(0.05)
+            self.cpus.pull()
         return True
 
-    def one(self, read, pids, seconds=QUARTER, workers=1):
-        """One sample: (read(seconds), does it count, the larger distance). workers: busy threads of a process."""
-        before = self.distances[-1] if self.distances and time.monotonic() - self.probed < 0.02 else self.distance()
+    def window(self, read, pids, seconds, workers=1):
+        """[read(seconds), the least share of its CPU that a process had, the CPUs before, and after].
+        workers: busy threads of a process."""
+        before = self.last if self.last and time.monotonic() - self.looked < 0.01 else self.look()
         ran, begin = [runtimes(pid) for pid in pids], time.monotonic()
         figure = read(seconds)
         spent = (time.monotonic() - begin) * 1e9
         share = min(busy(pid, was, workers) for pid, was in zip(pids, ran)) / spent
-        distance = max(before, self.distance())
-        counts = share >= OWN_CPU and self.near_enough(distance)
+        after = self.look()
         self.taken += 1
-        self.counted += counts
-        return figure, counts, distance
+        self.counted += self.counts(share, before, after)
+        return [figure, round(share, 3), before, after]
+
+    def counts(self, share, before, after):
+        return share >= OWN_CPU and self.near_enough(before[0], after[0])
+
+    def one(self, read, pids, seconds=QUARTER, workers=1):
+        """One sample: (read(seconds), does it count, the larger distance)."""
+        figure, share, before, after = self.window(read, pids, seconds, workers)
+        return figure, self.counts(share, before, after), max(before[0], after[0])
 
     def take(self, read, pids, seconds):
         """read(seconds) gives one figure. (The mean of those that count, True); of all, False when none does."""
@@ -185,11 +224,10 @@ class Sampler:
 
     def verdict(self):
         """One line on how good the samples are."""
-        text = f'{self.counted} of {self.taken} quarter-second samples count (every process had {OWN_CPU:.0%} of its CPU'
-        seen = [value for value in self.distances if value != float('inf')]
-        if seen:
-            text += (f', CPUs within {self.near:.0f} ns; seen: {min(seen):.0f} to {max(seen):.0f} ns, '
-                     f'median {statistics.median(seen):.0f}')
+        text = f'{self.counted} of {self.taken} samples count (every process had {OWN_CPU:.0%} of its CPU'
+        if self.distances:
+            text += (f', CPUs within {self.near:.0f} ns; seen: {min(self.distances):.0f} to {max(self.distances):.0f} ns, '
+                     f'median {statistics.median(self.distances):.0f}')
         return text + ')'
 
 

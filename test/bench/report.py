@@ -18,7 +18,9 @@ TARGETS = {('n2s', 64): 1.25, ('n2s', 256): 1.25, ('n2s', 1518): 1.3, ('s2n', 64
            ('rtt p99.9', 64): 0.85}
 KEPT = (('n2s', 1518), 2.0)  # of frames that the receiver leaves where they are; the rest as above
 OLD_TARGET = 0.7
-PAIRS = 3  # rounds in which both have to count for a ratio by rounds
+ENOUGH = 3  # windows in one state, of both contenders, for a ratio in it
+FULL = 0.75  # of the best speed that was seen: below, something else runs on the core's other thread
+STATES = {(True, True): 'both', (True, False): "south's", (False, True): "north's", (False, False): 'none'}
 AGREE = 0.10
 
 
@@ -31,31 +33,79 @@ def ours(name):
     return name.startswith('vbus')
 
 
-class Metric:
-    """One row of the table: {name: [figure or None per round]}, of the samples that count, or of all."""
+class States:
+    """Of the machine, in one run's windows."""
 
-    def __init__(self, row, work, pick):
+    def __init__(self, result):
+        self.near = result['near'] or float('inf')
+        looks = [look for row in result['rows'] for taken in row['rounds'] for found in taken.values()
+                 for window in found for look in window[2:]]
+        self.best = [max((look[cpu] for look in looks), default=0) for cpu in (1, 2)]
+
+    def at(self, look):
+        return tuple(speed >= FULL * best for speed, best in zip(look[1:], self.best))
+
+    def of(self, window):
+        """(is south's core all ours, is north's); None: the window does not count."""
+        _, share, before, after = window
+        if share < bench.OWN_CPU or max(before[0], after[0]) > self.near or self.at(before) != self.at(after):
+            return None
+        return self.at(before)
+
+
+class Metric:
+    """One row of the table: {name: {state: [figures]}}, of the windows that count."""
+
+    def __init__(self, row, work, pick, states):
         self.work, self.size, self.lower = work, row['size'], work.startswith('rtt')
         names = [name for name in [*peers.CONTENDERS, peers.RING] if any(name in taken for taken in row['rounds'])]
-        self.fair = all(sum(taken[name][1] for taken in row['rounds']) >= 2 for name in names)
-        self.figures = {name: [pick(taken[name][0]) if taken[name][1] or not self.fair else None for taken in row['rounds']]
-                        for name in names}
+        self.figures = {name: self.sort(row, name, pick, states.of) for name in names}
+        self.fair = all(self.common(a, b) for a in names for b in names)
+        if not self.fair:
+            self.figures = {name: self.sort(row, name, pick, lambda window: (True, True)) for name in names}
+
+    @staticmethod
+    def sort(row, name, pick, state):
+        found = {}
+        for window in (window for taken in row['rounds'] for window in taken[name]):
+            found.setdefault(state(window), []).append(pick(window[0]))
+        found.pop(None, None)
+        return found
+
+    def common(self, a, b):
+        """The states that both were seen in."""
+        return [state for state in STATES if min(len(self.figures[name].get(state, ())) for name in (a, b)) >= ENOUGH]
 
     def of(self, name):
-        return [figure for figure in self.figures[name] if figure is not None]
+        return [figure for figures in self.figures[name].values() for figure in figures]
 
     def median(self, name):
         return statistics.median(self.of(name))
 
+    def within(self, state, name, peer):
+        return statistics.median(self.figures[name][state]) / statistics.median(self.figures[peer][state])
+
     def to(self, name, peer):
-        """The ratio of two contenders: by rounds, where enough of these have both."""
-        both = [a / b for a, b in zip(self.figures[name], self.figures[peer]) if a and b]
-        return statistics.median(both) if len(both) >= PAIRS else self.median(name) / self.median(peer)
+        """The ratio of two contenders: the mean over the states that both were seen in."""
+        common = self.common(name, peer)
+        if not common:
+            return self.median(name) / self.median(peer)
+        return statistics.geometric_mean(self.within(state, name, peer) for state in common)
 
     def ratio(self, name):
         """(to the best peer, its name): the worst of the ratios to each; None without a peer."""
-        ratios = [(self.to(name, peer), peer) for peer in self.figures if not ours(peer) and peer != peers.RING]
+        ratios = [(self.to(name, peer), peer) for peer in self.rivals()]
         if not ratios:
+            return None
+        return max(ratios) if self.lower else min(ratios)
+
+    def rivals(self):
+        return [peer for peer in self.figures if not ours(peer) and peer != peers.RING]
+
+    def in_state(self, name, state):
+        """Likewise, in one state; None: not seen there."""
+        ratios = [self.within(state, name, peer) for peer in self.rivals() if state in self.common(name, peer)]
+        if len(ratios) < len(self.rivals()) or not ratios:
             return None
         return max(ratios) if self.lower else min(ratios)
 
@@ -76,19 +126,20 @@ class Metric:
 
 def metrics(result):
     """In the table's order: by work, then by size."""
-    found = []
+    found, states = [], States(result)
     for row in result['rows']:
         if not row['rounds']:
             continue
         if row['work'] == 'rtt':
-            found += [Metric(row, 'rtt p50', lambda figure: figure[0]), Metric(row, 'rtt p99.9', lambda figure: figure[2])]
+            found += [Metric(row, 'rtt p50', lambda figure: figure[0], states),
+                      Metric(row, 'rtt p99.9', lambda figure: figure[2], states)]
         else:
-            found.append(Metric(row, row['work'], lambda figure: figure))
+            found.append(Metric(row, row['work'], lambda figure: figure, states))
     return sorted(found, key=lambda metric: (list(TITLES).index(metric.work), metric.size))
 
 
 def cells(found, names):
-    rows = [['work', 'bytes', *names, 'rounds']]
+    rows = [['work', 'bytes', *names, 'windows']]
     for metric in found:
         digits = 0 if metric.lower else 1
         rows.append([TITLES[metric.work] + (', ns' if metric.lower else ''), str(metric.size),
@@ -113,6 +164,15 @@ def ratio_cells(found, mine):
     return rows
 
 
+def state_cells(found, name):
+    """Ratios to the best peer of one contender, by state."""
+    rows = [['whose cores are ours alone', 'bytes', *STATES.values()]]
+    for metric in found:
+        ratios = [metric.in_state(name, state) for state in STATES]
+        rows.append([TITLES[metric.work], str(metric.size), *('' if ratio is None else f'{ratio:.2f}' for ratio in ratios)])
+    return rows
+
+
 def text(result):
     """What stands in doc/performance.md."""
     found = metrics(result)
@@ -120,16 +180,16 @@ def text(result):
     mine = [name for name in names if ours(name)]
     parts = [f'\n{result["about"]}; {"hugepages" if result["hugepages"] else "no hugepages"}; `{result["command"]}`, '
              f'{result["seconds"]} s.\n{result["verdict"]}.\n'
-             'Mpps, or ns for round trips: median (first - third quartile) of the rounds that count:\n',
+             'Mpps, or ns for round trips: median (first - third quartile) of the windows that count:\n',
              bench.markdown(cells(found, names))]
     if any(not metric.fair for metric in found):
         parts.append(f'\n(!) {bench.UNFAIR}')
     ratios = ratio_cells(found, mine) if mine else []
     if len(ratios) > 1:
-        parts.append('\nRatios, by rounds; above 1 we are faster, in round trips below 1:\n\n' + bench.markdown(ratios))
-    short = [metric for metric in found if min(len(metric.of(name)) for name in metric.figures) < result['rounds']]
-    if short:
-        parts.append(f'\n{len(short)} of {len(found)} rows have fewer than the {result["rounds"]} rounds that were asked for.')
+        parts.append('\nRatios, by state; above 1 we are faster, in round trips below 1:\n\n' + bench.markdown(ratios))
+    name = 'vbus-poll' if 'vbus-poll' in mine else mine[0] if mine else None
+    if any(metric.in_state(name, state) for metric in found for state in STATES if name):
+        parts.append(f'\n{name} to the best peer of each state:\n\n' + bench.markdown(state_cells(found, name)))
     return '\n'.join(parts) + '\n'
 
 

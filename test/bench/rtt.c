@@ -46,7 +46,7 @@
 #define BURST	32
 #define IN_LOOP 512
 #define LOST_MS 5000 /* the other side may be without a CPU */
-#define WARM_MS 20
+#define WARM_MS 5
 
 static struct rte_mempool *pool;
 static struct bench_trips trips;
