@@ -470,6 +470,8 @@ rx_plain(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts
 	if (keep)
 		bytes = venet_keep_frames(q, p, pkts, f.src_peer, f.len, f.nb);
 	for (i = 0; i < f.nb && !keep; i++) {
+		if (i + 1 < f.nb)
+			venet_prefetch_rest(f.src_peer[i + 1], f.len[i + 1]);
 		venet_mbuf_copy(p, pkts[i], f.src_peer[i], f.len[i]);
 		bytes += f.len[i];
 	}

@@ -55,7 +55,7 @@ venet_read(struct venet_reader *r, void *dst, uint32_t len)
 			return -EFAULT;
 		n = RTE_MIN(c->len - r->off, len);
 		if (likely(c->ptr_peer != NULL))
-			rte_memcpy(to, c->ptr_peer + r->off, n);
+			memcpy(to, c->ptr_peer + r->off, n);
 		else if (n != 0 &&
 			 vbus_memview_copy_in(r->view, r->mc, to, c->iova + r->off, n) < 0)
 			return -EFAULT;
@@ -203,6 +203,8 @@ venet_rx_linear(
 			break;
 		}
 		m = pkts[out.used];
+		if (i + 1 < n && src_peer[i + 1] != NULL)
+			venet_prefetch_rest(src_peer[i + 1], (uint32_t)e[i + 1].len);
 		if (likely(src_peer[i] != NULL && len <= p->mp_room)) {
 			venet_copy(rte_pktmbuf_mtod(m, uint8_t *), src_peer[i], len);
 			m->data_len = (uint16_t)len;
