@@ -390,6 +390,7 @@ out:
 struct plain {
 	uint32_t nb;   /* plain frames */
 	bool stranger; /* and then one that is not */
+	uint32_t lens; /* all of their lengths, ORed: is any large? */
 	const uint8_t *src_peer[VENET_BURST];
 	uint16_t len[VENET_BURST];
 };
@@ -408,6 +409,7 @@ look_run(struct venet_rxq *q, const struct venet_path *p, struct plain *f, uint3
 	const uint8_t **src_peer = &f->src_peer[f->nb];
 	uint16_t *plain_len = &f->len[f->nb];
 	struct venet_reach at = venet_reach(&q->mc, p->poll_max);
+	uint32_t lens = f->lens;
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
@@ -431,7 +433,9 @@ look_run(struct venet_rxq *q, const struct venet_path *p, struct plain *f, uint3
 		}
 		rte_prefetch0(src_peer[i]);
 		plain_len[i] = (uint16_t)len;
+		lens |= len;
 	}
+	f->lens = lens;
 	return i;
 }
 
@@ -443,6 +447,7 @@ look_ahead(struct venet_rxq *q, const struct venet_path *p, struct plain *f, uin
 
 	f->stranger = false;
 	f->nb = 0;
+	f->lens = 0;
 	do {
 		run = vbus_poll_run(&p->poll_from.r, pos + f->nb, n - f->nb);
 		found = look_run(q, p, f, pos + f->nb, run);
@@ -470,7 +475,7 @@ rx_plain(struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts
 	if (keep)
 		bytes = venet_keep_frames(q, p, pkts, f.src_peer, f.len, f.nb);
 	for (i = 0; i < f.nb && !keep; i++) {
-		if (i + 1 < f.nb)
+		if (f.lens > VENET_PREFETCH_NEAR && i + 1 < f.nb)
 			venet_prefetch_rest(f.src_peer[i + 1], f.len[i + 1]);
 		venet_mbuf_copy(p, pkts[i], f.src_peer[i], f.len[i]);
 		bytes += f.len[i];

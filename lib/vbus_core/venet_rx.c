@@ -159,15 +159,17 @@ linear_slow(struct venet_rxq *q, const struct venet_path *p, struct venet_rx_out
 	return venet_rx_gather(q, p, out, &piece, 1, (uint32_t)e->len);
 }
 
-/** Translate and prefetch; NULL in @p src: a length that no frame has, or not in one piece. */
-static __rte_always_inline void
+/** Translate and prefetch; NULL in @p src: a length that no frame has, or not in one piece. @return is any frame large? */
+static __rte_always_inline bool
 linear_lookup(struct venet_rxq *q, const struct venet_path *p, const struct vbus_ioq_entry *e,
 	const uint8_t **src, uint32_t n)
 {
 	struct venet_reach at = venet_reach(&q->mc, VENET_FRAME_MAX_VLAN);
+	uint64_t lens = 0;
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
+		lens |= e[i].len;
 		src[i] = NULL;
 		if (unlikely(e[i].len - VENET_FRAME_MIN > VENET_FRAME_MAX_VLAN - VENET_FRAME_MIN))
 			continue;
@@ -175,6 +177,7 @@ linear_lookup(struct venet_rxq *q, const struct venet_path *p, const struct vbus
 			&at, p->view, &q->mc, e[i].ptr, (uint32_t)e[i].len, VENET_FRAME_MAX_VLAN);
 		rte_prefetch0(src[i]);
 	}
+	return lens > VENET_PREFETCH_NEAR;
 }
 
 uint16_t
@@ -187,11 +190,12 @@ venet_rx_linear(
 	uint64_t bytes = 0;
 	uint32_t i;
 	uint32_t n;
+	bool large;
 
 	n = vbus_ioq_south_consume_peek(&p->from_north.q, e, nb);
 	if (n == 0)
 		return 0;
-	linear_lookup(q, p, e, src_peer, n);
+	large = linear_lookup(q, p, e, src_peer, n);
 	venet_rx_refill(p->mp, &out, (uint16_t)n);
 	for (i = 0; i < n; i++) {
 		const uint32_t len = (uint32_t)e[i].len;
@@ -203,7 +207,7 @@ venet_rx_linear(
 			break;
 		}
 		m = pkts[out.used];
-		if (i + 1 < n && src_peer[i + 1] != NULL)
+		if (large && i + 1 < n && src_peer[i + 1] != NULL)
 			venet_prefetch_rest(src_peer[i + 1], (uint32_t)e[i + 1].len);
 		if (likely(src_peer[i] != NULL && len <= p->mp_room)) {
 			venet_copy(rte_pktmbuf_mtod(m, uint8_t *), src_peer[i], len);

@@ -14,7 +14,25 @@
  */
 #include "vbus_north.h"
 
+#include <string.h>
+
 #include <rte_mempool.h>
+
+/* `out` of eight entries. */
+static inline uint64_t
+get_eight(const uint8_t *out)
+{
+	uint64_t v;
+
+	memcpy(&v, out, sizeof(v));
+	return v;
+}
+
+static inline void
+put_eight(uint8_t *out, uint64_t v)
+{
+	memcpy(out, &v, sizeof(v));
+}
 
 static inline void
 out_set(struct north_txq *q, uint32_t idx, uint8_t value)
@@ -49,6 +67,21 @@ north_kept_any(const struct north_txq *q, uint32_t idx, uint32_t n)
 	return any != 0;
 }
 
+/* Eight entries from i on that are alike: none was out, and south keeps all of them. */
+static inline bool
+keep_eight(struct north_txq *q, uint32_t i)
+{
+	const uint64_t ones = 0x0101010101010101u;
+
+	if (get_eight(&q->out[i]) != 0 || q->nb_void != 0 ||
+		vbus_peer_load64((const uint64_t *)(const void *)&q->poll.r.kept[i]) != ones)
+		return false;
+	put_eight(&q->out[i], ones * NORTH_OUT_KEPT);
+	q->nb_marked += 8;
+	q->nb_out += 8;
+	return true;
+}
+
 void
 north_kept_free_run(struct north_txq *q, uint32_t idx, uint32_t n, bool believe)
 {
@@ -56,7 +89,9 @@ north_kept_free_run(struct north_txq *q, uint32_t idx, uint32_t n, bool believe)
 	uint32_t nb = 0;
 
 	for (uint32_t i = idx; i < idx + n; i++) {
-		if (q->out[i] & NORTH_OUT_NOP) {
+		if (believe && i % 8 == 0 && i + 8 <= idx + n && keep_eight(q, i)) {
+			i += 7;
+		} else if (q->out[i] & NORTH_OUT_NOP) {
 			out_set(q, i, q->out[i] & (uint8_t)~NORTH_OUT_NOP);
 		} else if (believe && vbus_peer_load8(&q->poll.r.kept[i]) != 0 && q->sw[i] != 0 &&
 			   q->out[i] != NORTH_OUT_BACK) {
@@ -76,7 +111,13 @@ take_back(struct north_txq *q, uint32_t idx)
 {
 	const struct vbus_poll_north *r = &q->poll;
 
-	if (likely(idx <= r->r.mask && (q->out[idx] & NORTH_OUT_KEPT) != 0)) {
+	if (likely(idx <= r->r.mask && q->out[idx] == NORTH_OUT_KEPT)) {
+		q->out[idx] = 0;
+		q->nb_marked--;
+		q->nb_out--;
+		return q->sw[idx];
+	}
+	if (idx <= r->r.mask && (q->out[idx] & NORTH_OUT_KEPT) != 0) {
 		out_set(q, idx, q->out[idx] & (uint8_t)~NORTH_OUT_KEPT);
 		q->nb_out--;
 		return q->sw[idx];
@@ -131,6 +172,22 @@ post_empty(struct north_txq *q, uint32_t n)
 	}
 }
 
+/* The entries at the ring's tail, of n, whose frames are not out. */
+static inline uint32_t
+free_ahead(const struct north_txq *q, uint32_t n)
+{
+	const struct vbus_poll_north *r = &q->poll;
+	const uint32_t idx = r->tail & r->r.mask;
+	const uint32_t run = RTE_MIN(n, r->r.mask + 1 - idx);
+	uint32_t i = 0;
+
+	while (i + 8 <= run && get_eight(&q->out[idx + i]) == 0)
+		i += 8;
+	while (i < n && q->out[(r->tail + i) & r->r.mask] == 0)
+		i++;
+	return i;
+}
+
 uint32_t
 north_kept_pass(struct north_txq *q, uint32_t need, uint32_t want)
 {
@@ -139,9 +196,7 @@ north_kept_pass(struct north_txq *q, uint32_t need, uint32_t want)
 
 	for (;;) {
 		room = vbus_poll_north_room(r);
-		for (i = 0; i < RTE_MIN(room, want); i++)
-			if (q->out[(r->tail + i) & r->r.mask] != 0)
-				break;
+		i = free_ahead(q, RTE_MIN(room, want));
 		if (i >= need || i == room)
 			return i;
 		/* A frame that is out comes too soon: it is passed, and what lies before it. */
