@@ -224,11 +224,14 @@ class Sampler:
 
     def verdict(self):
         """One line on how good the samples are."""
-        text = f'{self.counted} of {self.taken} samples count (every process had {OWN_CPU:.0%} of its CPU'
-        if self.distances:
-            text += (f', CPUs within {self.near:.0f} ns; seen: {min(self.distances):.0f} to {max(self.distances):.0f} ns, '
-                     f'median {statistics.median(self.distances):.0f}')
-        return text + ')'
+        return f'{self.counted} of {self.taken} samples count (every process had {OWN_CPU:.0%} of its CPU{self.seen()})'
+
+    def seen(self):
+        """Of distances: what was asked for, and what there was."""
+        if not self.distances:
+            return ''
+        return (f', CPUs within {self.near:.0f} ns; seen: {min(self.distances):.0f} to {max(self.distances):.0f} ns, '
+                f'median {statistics.median(self.distances):.0f}')
 
 
 def fair(by_name):
