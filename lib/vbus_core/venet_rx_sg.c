@@ -173,7 +173,7 @@ copy_frame(struct venet_rxq *q, const struct venet_path *p, struct venet_rx_out 
 	int ret;
 
 	if (likely(f->nb_pieces == 1 && f->piece[0].ptr_peer != NULL && f->len <= p->mp_room)) {
-		memcpy(rte_pktmbuf_mtod(m, void *), f->piece[0].ptr_peer, f->len);
+		venet_copy(rte_pktmbuf_mtod(m, uint8_t *), f->piece[0].ptr_peer, f->len);
 		m->data_len = (uint16_t)f->len;
 		m->pkt_len = f->len;
 	} else {

@@ -198,18 +198,16 @@ class Sampler:
         figure = read(seconds)
         spent = (time.monotonic() - begin) * 1e9
         share = min(busy(pid, was, workers) for pid, was in zip(pids, ran)) / spent
-        after = self.look()
-        self.taken += 1
-        self.counted += self.counts(share, before, after)
-        return [figure, round(share, 3), before, after]
-
-    def counts(self, share, before, after):
-        return share >= OWN_CPU and self.near_enough(before[0], after[0])
+        return [figure, round(share, 3), before, self.look()]
 
     def one(self, read, pids, seconds=QUARTER, workers=1):
         """One sample: (read(seconds), does it count, the larger distance)."""
         figure, share, before, after = self.window(read, pids, seconds, workers)
-        return figure, self.counts(share, before, after), max(before[0], after[0])
+        distance = max(before[0], after[0])
+        counts = share >= OWN_CPU and self.near_enough(distance)
+        self.taken += 1
+        self.counted += counts
+        return figure, counts, distance
 
     def take(self, read, pids, seconds):
         """read(seconds) gives one figure. (The mean of those that count, True); of all, False when none does."""

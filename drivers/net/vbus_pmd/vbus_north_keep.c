@@ -111,6 +111,7 @@ take_back(struct north_txq *q, uint32_t idx)
 {
 	const struct vbus_poll_north *r = &q->poll;
 
+	/* Nothing else in flight there: the general form below is 8 instructions a frame more. */
 	if (likely(idx <= r->r.mask && q->out[idx] == NORTH_OUT_KEPT)) {
 		q->out[idx] = 0;
 		q->nb_marked--;
