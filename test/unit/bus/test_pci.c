@@ -461,8 +461,11 @@ test_window(void)
 		rig_sleep_ms(1);
 	}
 	CU_ASSERT_TRUE(rig_north_counts.lost > 0);
+	/* South may have begun anew already: then this is a second loss, and it comes back twice. */
 	memset(ones, 0, WINDOW_SIZE);
-	CU_ASSERT_TRUE(rig_wait(&rig_north_counts.back, 1));
+	for (int i = 0; i < 10000 && rig_north_counts.back == 0; i++)
+		rig_sleep_ms(1);
+	CU_ASSERT_TRUE(rig_north_counts.back > 0);
 	munmap(ones, WINDOW_SIZE);
 
 	CU_ASSERT_EQUAL(remove_(), 0);
