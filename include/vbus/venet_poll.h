@@ -16,6 +16,7 @@
 #define VENET_CAP_POLL_PAIRS  (1U << 1) /* section 12.6; only together with POLL_RING */
 #define VENET_CAP_POLL_KEEP   (1U << 2) /* section 12.7; likewise, without PLACED */
 #define VENET_CAP_POLL_PLACED (1U << 4) /* section 12.5; likewise */
+#define VENET_CAP_POLL_NEWEST (1U << 5) /* section 12.8; likewise, without PLACED */
 
 #define VENET_FUNC_POLLQUERY 8U
 
@@ -54,7 +55,8 @@ struct venet_poll_head {
 	vbus_le32 count; /* a power of two */
 	vbus_le32 kind;
 	vbus_le64 back; /* PLACED: north address of struct venet_poll_back; else 0 */
-	uint8_t pad[24];
+	vbus_le32 room; /* NEWEST, receive: bytes of every buffer; else 0 */
+	uint8_t pad[20];
 	/* south's line */
 	vbus_le32 done; /* transmit: descriptors that south is done with, ever, modulo 2^32 */
 	uint8_t pad2[60];
@@ -67,7 +69,8 @@ VBUS_ASSERT_OFFSET(struct venet_poll_head, signal, 8);
 VBUS_ASSERT_OFFSET(struct venet_poll_head, count, 24);
 VBUS_ASSERT_OFFSET(struct venet_poll_head, kind, 28);
 VBUS_ASSERT_OFFSET(struct venet_poll_head, back, 32);
-VBUS_ASSERT_OFFSET(struct venet_poll_head, pad, 40);
+VBUS_ASSERT_OFFSET(struct venet_poll_head, room, 40);
+VBUS_ASSERT_OFFSET(struct venet_poll_head, pad, 44);
 VBUS_ASSERT_OFFSET(struct venet_poll_head, done, 64);
 VBUS_ASSERT_OFFSET(struct venet_poll_head, pad2, 68);
 
@@ -86,6 +89,10 @@ VBUS_ASSERT_OFFSET(struct venet_poll_head, pad2, 68);
 #define VENET_POLL_RET_OFFSET(count)   (128ULL + 8ULL * (count))
 #define VENET_POLL_KEPT_OFFSET(count)  (128ULL + 12ULL * (count))
 #define VENET_POLL_TX_KEEP_SIZE(count) (128ULL + 13ULL * (count))
+
+/** With NEWEST the receive block goes on: south's store of buffers (u64). */
+#define VENET_POLL_STORE_OFFSET(count)	 (128ULL + 20ULL * (count))
+#define VENET_POLL_RX_NEWEST_SIZE(count) (128ULL + 28ULL * (count))
 
 /** With PLACED: the area that south writes, at a multiple of 64. The block then ends behind the
  *  descriptors, and `done` of its head means nothing.
@@ -109,6 +116,7 @@ VBUS_ASSERT_OFFSET(struct venet_poll_back, done, 64);
 
 VBUS_STATIC_ASSERT(VENET_POLL_COMP_OFFSET(VENET_POLL_COUNT_MIN) % 64 == 0, "ABI: lines");
 VBUS_STATIC_ASSERT(VENET_POLL_META_OFFSET(VENET_POLL_COUNT_MIN) % 64 == 0, "ABI: lines");
+VBUS_STATIC_ASSERT(VENET_POLL_STORE_OFFSET(VENET_POLL_COUNT_MIN) % 64 == 0, "ABI: lines");
 
 /** A descriptor: address, length or room, flags. */
 #define VENET_POLL_ADDR_MASK 0x0000ffffffffffffULL
@@ -116,12 +124,22 @@ VBUS_STATIC_ASSERT(VENET_POLL_META_OFFSET(VENET_POLL_COUNT_MIN) % 64 == 0, "ABI:
 #define VENET_POLL_LEN_MAX   0x3fffU
 #define VENET_POLL_MORE	     (1ULL << 62) /* the frame goes on in the next descriptor */
 #define VENET_POLL_PHASE     (1ULL << 63)
+/** With NEWEST, receive: the buffer's number in place of its room and of MORE. */
+#define VENET_POLL_ID_SHIFT 48
+#define VENET_POLL_ID_MASK  0x7fffU
 
 /** A completion of the receive ring. */
 #define VENET_POLL_COMP_LEN   0x00003fffU
-#define VENET_POLL_COMP_META  (1U << 29) /* `requests` of this entry counts */
+#define VENET_POLL_COMP_ID    0x1fffc000U /* NEWEST: the buffer's number */
+#define VENET_POLL_COMP_META  (1U << 29)  /* `requests` of this entry counts */
 #define VENET_POLL_COMP_MORE  (1U << 30)
 #define VENET_POLL_COMP_PHASE (1U << 31)
+
+#define VENET_POLL_COMP_ID_SHIFT 14
+
+VBUS_STATIC_ASSERT(VENET_POLL_COUNT_MAX - 1 <= VENET_POLL_ID_MASK, "ABI: numbers");
+VBUS_STATIC_ASSERT(
+	VENET_POLL_ID_MASK << VENET_POLL_COMP_ID_SHIFT == VENET_POLL_COMP_ID, "ABI: numbers");
 
 /** Requests of a frame: a descriptor of length 0 before it (the address), or a `requests` entry. */
 #define VENET_POLL_META_CSUM_START_SHIFT  0  /* 16 bits */

@@ -28,7 +28,9 @@
 #define CAPS_SG	    (VENET_CAP_SG | VENET_CAP_TSO4 | VENET_CAP_TSO6 | VENET_CAP_ECN | VENET_CAP_PMTD)
 #define CAPS_L4RO   (VENET_CAP_SG | VENET_CAP_TSO4 | VENET_CAP_TSO6 | VENET_CAP_ECN)
 #define CAPS_EVENTQ VENET_CAP_EVQ_LINKSTATE
-#define CAPS_POLL   (VENET_CAP_POLL_RING | VENET_CAP_POLL_PAIRS | VENET_CAP_POLL_PLACED)
+#define CAPS_POLL                                                           \
+	(VENET_CAP_POLL_RING | VENET_CAP_POLL_PAIRS | VENET_CAP_POLL_KEEP | \
+		VENET_CAP_POLL_PLACED | VENET_CAP_POLL_NEWEST)
 
 /* ---- opening and closing the path -------------------------------------------------------------- */
 
@@ -223,9 +225,11 @@ call_negcap(struct vbus_venet *v, void *data, uint32_t len, uint32_t *out)
 		v->cs->l4ro = c.bits;
 		break;
 	case VENET_CAP_GROUP_POLL:
-		c.bits &= c.bits & VENET_CAP_POLL_RING ? CAPS_POLL | VENET_CAP_POLL_KEEP : 0;
+		c.bits &= c.bits & VENET_CAP_POLL_RING ? CAPS_POLL : 0;
 		if ((c.bits & VENET_CAP_POLL_PLACED) != 0 || !venet_keep_offered(v))
 			c.bits &= ~VENET_CAP_POLL_KEEP;
+		if ((c.bits & VENET_CAP_POLL_PLACED) != 0)
+			c.bits &= ~VENET_CAP_POLL_NEWEST;
 		v->cs->poll = c.bits;
 		break;
 	default:

@@ -393,6 +393,8 @@ uint16_t venet_tx_l4ro(
 
 uint16_t venet_poll_rx(
 	struct venet_rxq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
+uint16_t venet_newest_tx(
+	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
 uint16_t venet_poll_tx(
 	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb);
 

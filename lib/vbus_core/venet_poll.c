@@ -55,6 +55,9 @@ attach(struct vbus_poll_south *q, const struct vbus_shm *shm, uint32_t kind, uns
 	*back = NULL;
 	if ((cs->poll & VENET_CAP_POLL_KEEP) != 0 && kind == VENET_POLL_TX)
 		return attach_kept(q, shm, how);
+	if ((cs->poll & VENET_CAP_POLL_NEWEST) != 0 && kind == VENET_POLL_RX)
+		return vbus_poll_south_attach_newest(
+			q, shm->va, shm->len, VENET_RING_MAX, shm->cursor, how);
 	if ((cs->poll & VENET_CAP_POLL_PLACED) == 0)
 		return vbus_poll_south_attach(
 			q, shm->va, shm->len, kind, VENET_RING_MAX, shm->cursor, how);
@@ -163,7 +166,7 @@ venet_poll_path(const struct vbus_venet *v, uint32_t pair, struct venet_path *p)
 	p->poll_from = v->pair[pair].poll[VENET_POLL_TX];
 	p->poll_to = v->pair[pair].poll[VENET_POLL_RX];
 	p->rx_burst = venet_poll_rx;
-	p->tx_burst = venet_poll_tx;
+	p->tx_burst = p->poll_to.r.store != NULL ? venet_newest_tx : venet_poll_tx;
 	if (v->cs->poll & VENET_CAP_POLL_PLACED) {
 		p->combining = v->dev->bus == NULL || !v->dev->bus->far_cached;
 		p->rx_burst = venet_far_rx;
@@ -188,12 +191,18 @@ venet_poll_path(const struct vbus_venet *v, uint32_t pair, struct venet_path *p)
 void
 venet_poll_flush(const struct vbus_poll_south *q)
 {
-	const uint32_t empty = 0;
-	uint32_t i;
+	uint32_t i, held, comp = 0;
 
 	/* One lap at most: north may post new ones meanwhile. */
-	for (i = 0; i <= q->r.mask && vbus_poll_south_is_ready(q, 0); i++)
-		vbus_poll_south_complete(q, &empty, 1);
+	for (i = 0; i <= q->r.mask && vbus_poll_south_is_ready(q, 0); i++) {
+		if (q->r.store != NULL) {
+			held = vbus_poll_south_gather(q);
+			if (held == 0)
+				break; /* north has changed its mind */
+			comp = vbus_poll_comp_of(vbus_poll_south_newest(q, held, 0));
+		}
+		vbus_poll_south_complete(q, &comp, 1);
+	}
 }
 
 bool

@@ -31,15 +31,24 @@ venet_poll_slots(const struct venet_path *p, struct venet_tx_slots *s, uint32_t 
 {
 	const struct vbus_poll *r = &p->poll_to.r;
 	const uint32_t pos = p->poll_to.cur->inuse_head;
+	const uint32_t held = r->store != NULL ? vbus_poll_south_gather(&p->poll_to) : 0;
 	uint32_t i;
 
-	for (i = 0; i < nb && i <= r->mask; i++) {
+	for (i = 0; i < nb && i < held; i++) {
+		const uint64_t d = vbus_poll_south_newest(&p->poll_to, held, i);
+
+		s->e[i].ptr = vbus_poll_addr(d);
+		s->e[i].len = r->room;
+		s->e[i].cookie = vbus_poll_comp_of(d);
+	}
+	for (; r->store == NULL && i < nb && i <= r->mask; i++) {
 		const uint64_t d = vbus_poll_load_desc(r, pos + i);
 
 		if (!vbus_poll_desc_is_ready(r, d, pos + i))
 			break;
 		s->e[i].ptr = vbus_poll_addr(d);
 		s->e[i].len = vbus_poll_len(d);
+		s->e[i].cookie = 0;
 	}
 	s->nb = i;
 	/* Q: north is done with the buffers. Partner: the release fence of vbus_poll_north_post(). */
@@ -53,7 +62,7 @@ venet_poll_push(const struct venet_path *p, const struct venet_tx_slots *s)
 	uint32_t i;
 
 	for (i = 0; i < s->used; i++)
-		comp[i] = (uint32_t)s->e[i].len;
+		comp[i] = (uint32_t)(s->e[i].len | s->e[i].cookie);
 	if (p->combining)
 		rte_wmb(); /* as in venet_far_tx() */
 	vbus_poll_south_complete(&p->poll_to, comp, s->used);
@@ -120,7 +129,7 @@ struct plain {
 	bool bulk;    /* all of them go back to one pool, `mp`, as they are */
 	struct rte_mempool *mp;
 	uint8_t *dst_peer[VENET_BURST];
-	uint32_t comp[VENET_BURST];
+	uint32_t comp[VENET_BURST]; /* with NEWEST the number is in there too */
 };
 
 /** Frames that ask for nothing and are in one segment. */
@@ -130,17 +139,27 @@ is_plain(const struct rte_mbuf *m)
 	return m->nb_segs == 1 && (m->ol_flags & VBUS_OFFLOAD_TX_FLAGS) == 0;
 }
 
+/** What the copies to north's memory are like. */
+enum manner {
+	NEAR,
+	NEWEST, /* likewise, and the buffers are those of the store */
+	FAR,
+	ENGINE, /* likewise, and a DMA engine does it */
+};
+
 /**
  * Look at the buffers from @p pos on, which are in one lap, for the frames at @p pkts.
+ * @param held  NEWEST: the buffers of the store, n or more
  * @return how many of them are plain, and fit
  */
 static __rte_always_inline uint32_t
 look_run(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, struct plain *f,
-	uint32_t pos, uint32_t n, const bool far)
+	uint32_t pos, uint32_t n, uint32_t held, const enum manner how)
 {
 	const struct vbus_poll *r = &p->poll_to.r;
-	const uint64_t *desc = &r->desc[pos & r->mask];
+	const uint64_t *desc = how == NEWEST ? &r->store[held] : &r->desc[pos & r->mask];
 	const uint64_t phase = vbus_poll_desc_phase(r, pos);
+	const uint32_t room = r->room;
 	const struct rte_mempool *mp = f->mp;
 	uint8_t **dst_peer = &f->dst_peer[f->nb];
 	uint32_t *comp = &f->comp[f->nb];
@@ -149,12 +168,13 @@ look_run(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts
 	uint32_t i;
 
 	for (i = 0; i < n; i++) {
-		const uint64_t d = vbus_peer_load_owner64(&desc[i]);
+		const uint64_t d = how == NEWEST ? vbus_peer_load64(desc - 1 - i)
+						 : vbus_peer_load_owner64(&desc[i]);
 		const struct rte_mbuf *m = pkts[i];
 		const uint64_t off = vbus_poll_addr(d) - at.iova;
 		const uint32_t len = m->data_len;
 
-		if (unlikely((int64_t)(d ^ phase) < 0)) {
+		if (how != NEWEST && unlikely((int64_t)(d ^ phase) < 0)) {
 			f->starved = true;
 			break;
 		}
@@ -163,7 +183,8 @@ look_run(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts
 				break;
 			bulk = false;
 		}
-		if (unlikely(len < VENET_FRAME_MIN || len > vbus_poll_len(d)))
+		if (unlikely(len < VENET_FRAME_MIN ||
+			     len > (how == NEWEST ? room : vbus_poll_len(d))))
 			break;
 		if (likely(off < at.len)) {
 			dst_peer[i] = (uint8_t *)(at.va + off);
@@ -173,9 +194,9 @@ look_run(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts
 				break;
 			at = venet_reach(&q->mc, VENET_POLL_LEN_MAX);
 		}
-		if (!far) /* a prefetch would read across */
+		if (how < FAR) /* a prefetch would read across */
 			rte_prefetch0_write(dst_peer[i]);
-		comp[i] = len;
+		comp[i] = how == NEWEST ? len | vbus_poll_comp_of(d) : len;
 	}
 	f->bulk &= bulk;
 	return i;
@@ -183,40 +204,50 @@ look_run(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts
 
 static __rte_always_inline void
 look_ahead(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, struct plain *f,
-	uint32_t n, const bool far)
+	uint32_t n, const enum manner how)
 {
 	const uint32_t pos = p->poll_to.cur->inuse_head;
-	uint32_t run, found;
+	uint32_t run, found, held;
 
 	f->starved = false;
 	f->bulk = true;
 	f->mp = pkts[0]->pool;
 	f->nb = 0;
-	do {
-		run = vbus_poll_run(&p->poll_to.r, pos + f->nb, n - f->nb);
-		found = look_run(q, p, pkts + f->nb, f, pos + f->nb, run, far);
-		f->nb += found;
-	} while (unlikely(found == run && f->nb < n));
+	if (how == NEWEST) {
+		held = vbus_poll_south_gather(&p->poll_to);
+		run = RTE_MIN(n, held);
+		f->nb = look_run(q, p, pkts, f, pos, run, held, how);
+		f->starved = f->nb == held && held < n;
+	} else {
+		do {
+			run = vbus_poll_run(&p->poll_to.r, pos + f->nb, n - f->nb);
+			found = look_run(q, p, pkts + f->nb, f, pos + f->nb, run, 0, how);
+			f->nb += found;
+		} while (unlikely(found == run && f->nb < n));
+	}
 	/* Q: north is done with the buffers. Partner: the release fence of vbus_poll_north_post(). */
 	vbus_peer_fence_acquire();
 }
 
 static __rte_always_inline uint16_t
 tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb,
-	const bool far, const bool engine)
+	const enum manner how)
 {
+	const bool far = how >= FAR;
 	struct plain f;
 	uint64_t bytes = 0;
 	uint32_t i, n;
 
-	look_ahead(q, p, pkts, &f, nb, far);
+	look_ahead(q, p, pkts, &f, nb, how);
 	i = 0;
-	if (engine)
+	if (how == ENGINE)
 		for (n = venet_dma_copy(q, &p->dma, f.dst_peer, pkts, f.comp, f.nb); i < n; i++)
 			bytes += f.comp[i];
 	for (; i < f.nb; i++) {
-		venet_copy(f.dst_peer[i], rte_pktmbuf_mtod(pkts[i], const uint8_t *), f.comp[i]);
-		bytes += f.comp[i];
+		const uint32_t len = f.comp[i] & VENET_POLL_COMP_LEN;
+
+		venet_copy(f.dst_peer[i], rte_pktmbuf_mtod(pkts[i], const uint8_t *), len);
+		bytes += len;
 	}
 	if (likely(f.nb != 0)) {
 		/* Write-combining buffers are drained in any order: frames before completions, and
@@ -242,17 +273,24 @@ tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint
 uint16_t
 venet_poll_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
 {
-	return tx(q, p, pkts, nb, false, false);
+	return tx(q, p, pkts, nb, NEAR);
+}
+
+uint16_t
+venet_newest_tx(
+	struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
+{
+	return tx(q, p, pkts, nb, NEWEST);
 }
 
 uint16_t
 venet_far_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
 {
-	return tx(q, p, pkts, nb, true, false);
+	return tx(q, p, pkts, nb, FAR);
 }
 
 uint16_t
 venet_dma_tx(struct venet_txq *q, const struct venet_path *p, struct rte_mbuf **pkts, uint16_t nb)
 {
-	return tx(q, p, pkts, nb, true, true);
+	return tx(q, p, pkts, nb, ENGINE);
 }

@@ -36,6 +36,13 @@ bind_ring(struct vbus_poll *r, uint8_t *mem, uint8_t *back, uint32_t kind, uint3
 	r->comp_shift = (uint8_t)(31 - log2);
 }
 
+static void
+bind_store(struct vbus_poll *r, uint8_t *mem, uint32_t room)
+{
+	r->store = (uint64_t *)(void *)(mem + VENET_POLL_STORE_OFFSET(r->mask + 1));
+	r->room = room;
+}
+
 static bool
 is_count(uint32_t count)
 {
@@ -104,8 +111,32 @@ vbus_poll_north_format_placed(struct vbus_poll_north *q, void *far, void *back, 
 	return 0;
 }
 
+void
+vbus_poll_north_newest(struct vbus_poll_north *q, void *mem, uint32_t room)
+{
+	struct venet_poll_head *head = mem;
+
+	head->room = room;
+	bind_store(&q->r, mem, room);
+}
+
+/** Kinds of block, beside what VENET_POLL_* says. */
+enum form {
+	FORM_WHOLE,
+	FORM_PLACED,
+	FORM_NEWEST,
+};
+
+static uint64_t
+form_size(enum form form, uint32_t kind, uint32_t count)
+{
+	if (form == FORM_PLACED)
+		return vbus_poll_placed_size(count);
+	return form == FORM_NEWEST ? VENET_POLL_RX_NEWEST_SIZE(count) : vbus_poll_size(kind, count);
+}
+
 static enum vbus_ioq_refusal
-check_ring(const struct venet_poll_head *head_peer, uint64_t len, bool placed, uint32_t kind,
+check_ring(const struct venet_poll_head *head_peer, uint64_t len, enum form form, uint32_t kind,
 	uint32_t count_max, uint32_t *count)
 {
 	uint32_t n;
@@ -122,7 +153,7 @@ check_ring(const struct venet_poll_head *head_peer, uint64_t len, bool placed, u
 	n = vbus_peer_load32(&head_peer->count);
 	if (!is_count(n) || n > count_max)
 		return VBUS_IOQ_BAD_COUNT;
-	if (len != (placed ? vbus_poll_placed_size(n) : vbus_poll_size(kind, n)))
+	if (len != form_size(form, kind, n))
 		return VBUS_IOQ_BAD_SIZE;
 	*count = n;
 	return VBUS_IOQ_OK;
@@ -132,36 +163,50 @@ check_ring(const struct venet_poll_head *head_peer, uint64_t len, bool placed, u
  * The position moves before the entries are completed: whoever was killed in between leaves entries that
  * nobody completes, and north waits for the first of them. They are the last ones before the
  * position, and all that is known of them is that they hold no frame. On the first lap the search
- * ends at entry 0: what is before it has the phase of a lap before the first one.
+ * ends at entry 0: what is before it has the phase of a lap before the first one. With NEWEST their
+ * buffers lie in the store yet, right behind what it holds, the first one's last.
  */
 static void
 complete_left_over(struct vbus_poll_south *q)
 {
 	const struct vbus_poll *r = &q->r;
-	uint32_t pos = q->cur->inuse_head;
-	uint32_t n;
+	const uint32_t pos = q->cur->inuse_head, held = q->cur->inuse_tail - pos;
+	uint32_t n, comp;
 
 	for (n = 0; n <= r->mask; n++)
 		if (vbus_poll_comp_is_ready(r, vbus_poll_load_comp(r, pos - n - 1), pos - n - 1))
 			break;
-	for (; n > 0; n--)
-		vbus_peer_store32_release(
-			&r->comp[(pos - n) & r->mask], vbus_poll_comp_phase(r, pos - n));
+	for (; n > 0; n--) {
+		comp = vbus_poll_comp_phase(r, pos - n);
+		if (r->store != NULL)
+			comp |= vbus_poll_comp_of(
+				vbus_peer_load64(&r->store[(held + n - 1) & r->mask]));
+		vbus_peer_store32_release(&r->comp[(pos - n) & r->mask], comp);
+	}
 }
 
 static int
-attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, void *back, uint64_t back_len,
-	uint32_t kind, uint32_t count_max, struct vbus_ioq_cursor *cur, unsigned int how)
+attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, enum form form, void *back,
+	uint64_t back_len, uint32_t kind, uint32_t count_max, struct vbus_ioq_cursor *cur,
+	unsigned int how)
 {
-	uint32_t count = 0;
+	const struct venet_poll_head *head_peer = mem_peer;
+	uint32_t count = 0, room = 0;
 
-	q->refusal = check_ring(mem_peer, len, back != NULL, kind, count_max, &count);
+	q->refusal = check_ring(head_peer, len, form, kind, count_max, &count);
 	/* The count that was read before may not be this one. */
 	if (q->refusal == VBUS_IOQ_OK && back != NULL &&
 		back_len != vbus_poll_back_size(kind, count))
 		q->refusal = VBUS_IOQ_BAD_SIZE;
-	if (q->refusal == VBUS_IOQ_OK && how == VBUS_IOQ_RESUME && cur->count != count)
+	if (q->refusal == VBUS_IOQ_OK && how == VBUS_IOQ_RESUME &&
+		(cur->count != count ||
+			(form == FORM_NEWEST && cur->inuse_tail - cur->inuse_head > count)))
 		q->refusal = VBUS_IOQ_BAD_COUNT;
+	if (q->refusal == VBUS_IOQ_OK && form == FORM_NEWEST) {
+		room = vbus_peer_load32(&head_peer->room);
+		if (room == 0 || room > VENET_POLL_LEN_MAX)
+			q->refusal = VBUS_IOQ_BAD_SIZE;
+	}
 	if (q->refusal != VBUS_IOQ_OK)
 		return -EINVAL;
 	if (how == VBUS_IOQ_FRESH) {
@@ -170,6 +215,8 @@ attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, void *back, uint
 		cur->count = count;
 	}
 	bind_ring(&q->r, mem_peer, back, kind, count);
+	if (form == FORM_NEWEST)
+		bind_store(&q->r, mem_peer, room);
 	q->cur = cur;
 	if (kind == VENET_POLL_TX)
 		vbus_peer_store32_release(q->r.done, cur->inuse_head);
@@ -182,7 +229,14 @@ int
 vbus_poll_south_attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, uint32_t kind,
 	uint32_t count_max, struct vbus_ioq_cursor *cur, unsigned int how)
 {
-	return attach(q, mem_peer, len, NULL, 0, kind, count_max, cur, how);
+	return attach(q, mem_peer, len, FORM_WHOLE, NULL, 0, kind, count_max, cur, how);
+}
+
+int
+vbus_poll_south_attach_newest(struct vbus_poll_south *q, void *mem_peer, uint64_t len,
+	uint32_t count_max, struct vbus_ioq_cursor *cur, unsigned int how)
+{
+	return attach(q, mem_peer, len, FORM_NEWEST, NULL, 0, VENET_POLL_RX, count_max, cur, how);
 }
 
 uint64_t
@@ -191,7 +245,7 @@ vbus_poll_south_back(const void *mem_peer, uint64_t len, uint32_t kind, uint64_t
 	const struct venet_poll_head *head = mem_peer;
 	uint32_t count = 0;
 
-	if (check_ring(head, len, true, kind, VENET_POLL_COUNT_MAX, &count) != VBUS_IOQ_OK)
+	if (check_ring(head, len, FORM_PLACED, kind, VENET_POLL_COUNT_MAX, &count) != VBUS_IOQ_OK)
 		return 0;
 	*back_len = vbus_poll_back_size(kind, count);
 	return vbus_peer_load64(&head->back);
@@ -206,5 +260,5 @@ vbus_poll_south_attach_placed(struct vbus_poll_south *q, void *mem_peer, uint64_
 		q->refusal = VBUS_IOQ_BAD_ALIGN;
 		return -EINVAL;
 	}
-	return attach(q, mem_peer, len, back, back_len, kind, count_max, cur, how);
+	return attach(q, mem_peer, len, FORM_PLACED, back, back_len, kind, count_max, cur, how);
 }

@@ -44,11 +44,17 @@ struct vbus_poll {
 	uint32_t *done;			/**< transmit: south's word */
 	uint32_t *ret;			/**< transmit with KEEP: south's words, else NULL */
 	uint8_t *kept;			/**< likewise, bytes */
+	uint64_t *store;		/**< receive with NEWEST: south's words, else NULL */
 	uint32_t mask;			/**< count - 1 */
+	uint32_t room;			/**< NEWEST: bytes of a buffer */
 	uint8_t desc_shift, comp_shift; /**< bring a position's lap to the phase bit */
 };
 
-/** South: the position is `cur->inuse_head`, of the next entry to consume or to complete. */
+/**
+ * South: the position is `cur->inuse_head`, of the next entry to consume or to complete. With NEWEST
+ * `cur->inuse_tail` is that of the next buffer to take, and between them lies what the store holds: the
+ * newest of it at index inuse_tail - inuse_head - 1.
+ */
 struct vbus_poll_south {
 	struct vbus_poll r;
 	struct vbus_ioq_cursor *cur;
@@ -96,6 +102,9 @@ vbus_poll_keep(struct vbus_poll *r, void *mem)
 	r->kept = (uint8_t *)mem + VENET_POLL_KEPT_OFFSET(r->mask + 1);
 }
 
+/** North: a receive ring of vbus_poll_north_format() has NEWEST's store behind it. @param room  bytes */
+void vbus_poll_north_newest(struct vbus_poll_north *q, void *mem, uint32_t room);
+
 /** Bytes of the blocks of a placed ring: north's and south's. */
 static inline uint64_t
 vbus_poll_placed_size(uint32_t count)
@@ -126,6 +135,10 @@ int vbus_poll_north_format_placed(struct vbus_poll_north *q, void *far, void *ba
  * @return 0; -EINVAL: refused (q->refusal), @p cur is unchanged
  */
 int vbus_poll_south_attach(struct vbus_poll_south *q, void *mem_peer, uint64_t len, uint32_t kind,
+	uint32_t count_max, struct vbus_ioq_cursor *cur, unsigned int how);
+
+/** vbus_poll_south_attach() of a receive ring with NEWEST. */
+int vbus_poll_south_attach_newest(struct vbus_poll_south *q, void *mem_peer, uint64_t len,
 	uint32_t count_max, struct vbus_ioq_cursor *cur, unsigned int how);
 
 /**
@@ -182,6 +195,27 @@ VBUS_IOQ_INLINE uint64_t
 vbus_poll_desc(uint64_t addr, uint32_t len, uint64_t more)
 {
 	return (addr & VENET_POLL_ADDR_MASK) | (uint64_t)len << VENET_POLL_LEN_SHIFT | more;
+}
+
+/** NEWEST: an empty buffer. @param id  its number, < count */
+VBUS_IOQ_INLINE uint64_t
+vbus_poll_buffer(uint64_t addr, uint32_t id)
+{
+	return (addr & VENET_POLL_ADDR_MASK) | (uint64_t)id << VENET_POLL_ID_SHIFT;
+}
+
+/** NEWEST: the number of a buffer, as its completion has it. */
+VBUS_IOQ_INLINE uint32_t
+vbus_poll_comp_of(uint64_t d)
+{
+	return (uint32_t)(d >> (VENET_POLL_ID_SHIFT - VENET_POLL_COMP_ID_SHIFT)) &
+	       VENET_POLL_COMP_ID;
+}
+
+VBUS_IOQ_INLINE uint32_t
+vbus_poll_comp_id(uint32_t c)
+{
+	return c >> VENET_POLL_COMP_ID_SHIFT & VENET_POLL_ID_MASK;
 }
 
 VBUS_IOQ_INLINE uint64_t
@@ -258,8 +292,50 @@ vbus_poll_south_consume(const struct vbus_poll_south *q, uint32_t n)
 }
 
 /**
+ * Receive ring with NEWEST: take all buffers that north has posted into the store.
+ *
+ * The words there are north's to change, as those in the ring: a buffer's address is checked when it is used.
+ * @return buffers in the store, <= count; the newest one is the last
+ */
+VBUS_IOQ_INLINE uint32_t
+vbus_poll_south_gather(const struct vbus_poll_south *q)
+{
+	const struct vbus_poll *r = &q->r;
+	uint32_t pos = q->cur->inuse_tail;
+	uint32_t held = pos - q->cur->inuse_head;
+	uint32_t i, run;
+
+	do {
+		const uint64_t *from = &r->desc[pos & r->mask];
+		const uint64_t phase = vbus_poll_desc_phase(r, pos);
+		uint64_t *to = &r->store[held];
+
+		run = vbus_poll_run(r, pos, r->mask + 1 - held);
+		for (i = 0; i < run; i++) {
+			const uint64_t d = vbus_peer_load_owner64(&from[i]);
+
+			if ((int64_t)(d ^ phase) < 0)
+				break;
+			vbus_peer_store64(&to[i], d);
+		}
+		held += i;
+		pos += i;
+	} while (VBUS_IOQ_UNLIKELY(i == run && run > 0));
+	/* After the words: whoever is killed in between takes them again. */
+	vbus_peer_store32_release(&q->cur->inuse_tail, pos);
+	return held;
+}
+
+/** The buffer `i` (< held) of the store counted from the newest. @p held  vbus_poll_south_gather() */
+VBUS_IOQ_INLINE uint64_t
+vbus_poll_south_newest(const struct vbus_poll_south *q, uint32_t held, uint32_t i)
+{
+	return vbus_peer_load64(&q->r.store[held - 1 - i]);
+}
+
+/**
  * Receive ring: complete the next n entries.
- * @param comp  lengths and flags, without the phase
+ * @param comp  lengths and flags, with NEWEST also the buffers' numbers, from the newest on; without the phase
  */
 VBUS_IOQ_INLINE void
 vbus_poll_south_complete(const struct vbus_poll_south *q, const uint32_t *comp, uint32_t n)

@@ -149,9 +149,11 @@ share_ring(uint32_t pair, uint32_t kind, struct vbus_poll_north *q, uint32_t cou
 {
 	const bool placed = (north.poll & VENET_CAP_POLL_PLACED) != 0;
 	const bool keep = (north.poll & VENET_CAP_POLL_KEEP) != 0 && kind == VENET_POLL_TX;
-	uint32_t len = (uint32_t)(placed ? vbus_poll_placed_size(count)
-				  : keep ? VENET_POLL_TX_KEEP_SIZE(count)
-					 : vbus_poll_size(kind, count));
+	const bool newest = (north.poll & VENET_CAP_POLL_NEWEST) != 0 && kind == VENET_POLL_RX;
+	uint32_t len = (uint32_t)(placed   ? vbus_poll_placed_size(count)
+				  : keep   ? VENET_POLL_TX_KEEP_SIZE(count)
+				  : newest ? VENET_POLL_RX_NEWEST_SIZE(count)
+					   : vbus_poll_size(kind, count));
 	uint32_t off = link_alloc(len), back;
 	int ret;
 
@@ -161,6 +163,8 @@ share_ring(uint32_t pair, uint32_t kind, struct vbus_poll_north *q, uint32_t cou
 			q, lk.mem + off, lk.mem + back, link_addr(back), kind, count, count);
 	} else {
 		ret = vbus_poll_north_format(q, lk.mem + off, kind, count, count);
+		if (newest)
+			vbus_poll_north_newest(q, lk.mem + off, 1500);
 	}
 	if (ret == 0)
 		(void)link_shm(
@@ -178,7 +182,9 @@ share_pair(uint32_t pair, uint32_t count)
 		return;
 	north.pairs = pair + 1;
 	for (i = 0; i < count; i++) {
-		uint64_t d = vbus_poll_desc(link_addr(BUFFERS + i * FRAME), 1500, 0);
+		const uint64_t addr = link_addr(BUFFERS + i * FRAME);
+		uint64_t d = north.poll & VENET_CAP_POLL_NEWEST ? vbus_poll_buffer(addr, i)
+								: vbus_poll_desc(addr, 1500, 0);
 
 		vbus_poll_north_post(&north.poll_rx[pair], &d, 1);
 	}
@@ -213,7 +219,8 @@ setup(struct fuzz_in *in)
 		north.poll = negcap(VENET_CAP_GROUP_POLL,
 			VENET_CAP_POLL_RING | (how & 2 ? VENET_CAP_POLL_PAIRS : 0) |
 				(how & 0x40 ? VENET_CAP_POLL_PLACED : 0) |
-				(how & 8 ? VENET_CAP_POLL_KEEP : 0));
+				(how & 8 ? VENET_CAP_POLL_KEEP : 0) |
+				(how & 0x80 ? VENET_CAP_POLL_NEWEST : 0));
 	share_ioqs(in);
 	if (north.poll != 0)
 		share_poll(in);

@@ -117,7 +117,8 @@ enum north_tx_path {
 	X(drop_sg, "drop_bad_sg")                \
 	X(drop_page, "drop_bad_page")            \
 	X(drop_offload, "drop_bad_offload")      \
-	X(drop_nombuf, "drop_no_mbuf_for_copy")
+	X(drop_nombuf, "drop_no_mbuf_for_copy")  \
+	X(bad_number, "bad_buffer_numbers")
 #define NORTH_TX_STATS(X)                      \
 	X(packets, "packets")                  \
 	X(bytes, "bytes")                      \
@@ -183,7 +184,10 @@ struct north_rxq {
 	struct vbus_ioq_north pages;
 	/* POLL */
 	struct vbus_poll_north poll;
-	struct rte_mbuf **sw;	      /**< per entry: the mbuf that south fills */
+	struct rte_mbuf **sw; /**< per entry, with NEWEST per number: the mbuf that south fills */
+	uint16_t *
+		ids; /**< NEWEST: numbers of which south has no buffer (there sw is NULL), else NULL */
+	uint32_t nb_ids;
 	uint32_t plain_max;	      /**< longest frame in one buffer that needs no second look */
 	bool requests;		      /**< chains and requests were agreed on */
 	struct rte_mbuf **heads;      /**< per entry: its first buffer, or NULL */
@@ -276,7 +280,8 @@ struct north_session {
 	uint32_t poll_rx_id[NORTH_QUEUES_MAX], poll_tx_id[NORTH_QUEUES_MAX];
 	enum north_rx_path rx;
 	enum north_tx_path tx;
-	bool keep; /**< south may keep frames */
+	bool keep;   /**< south may keep frames */
+	bool newest; /**< south fills the newest buffer first */
 };
 
 /** dev_private: rte memory. Under struct north_local's lock, but what bursts read. */
@@ -351,6 +356,17 @@ static inline enum north_block
 north_shm_tx(uint32_t pair)
 {
 	return pair == 0 ? NORTH_SHM_TX : NORTH_SHM_POLL + 2 * (pair - 1) + 1;
+}
+
+/** Bytes of the block of a ring for pollers that is not a placed one. @param kind  VENET_POLL_* */
+static inline uint64_t
+north_poll_size(const struct north_port *p, uint32_t kind, uint32_t count)
+{
+	if (kind == VENET_POLL_TX && p->s.keep)
+		return VENET_POLL_TX_KEEP_SIZE(count);
+	if (kind == VENET_POLL_RX && p->s.newest)
+		return VENET_POLL_RX_NEWEST_SIZE(count);
+	return vbus_poll_size(kind, count);
 }
 
 static inline struct north_local *

@@ -189,7 +189,7 @@ negotiate_poll(struct north_local *l, struct north_session *s)
 	if (rte_vbus_has_far(l->vdev) && p->mtu <= VENET_POLL_LEN_MAX - VBUS_PMD_OVERHEAD)
 		want |= VENET_CAP_POLL_PLACED;
 	else
-		may = VENET_CAP_POLL_KEEP;
+		may = VENET_CAP_POLL_KEEP | VENET_CAP_POLL_NEWEST;
 	if (!p->want_poll || (s->rx == NORTH_RX_COPY && (want & VENET_CAP_POLL_PLACED) == 0))
 		return 0;
 	/* South asks for frames in place when its application does; it is the one that has to know. */
@@ -204,6 +204,7 @@ negotiate_poll(struct north_local *l, struct north_session *s)
 	s->rx = bits & VENET_CAP_POLL_PLACED ? NORTH_RX_FAR : NORTH_RX_POLL;
 	s->tx = bits & VENET_CAP_POLL_PLACED ? NORTH_TX_FAR : NORTH_TX_POLL;
 	s->keep = (bits & VENET_CAP_POLL_KEEP) != 0;
+	s->newest = (bits & VENET_CAP_POLL_NEWEST) != 0;
 	return 0;
 }
 
@@ -301,13 +302,11 @@ share_poll(struct north_local *l)
 	_Static_assert(VENET_POLL_SIGNAL_OFFSET == IOQ_RING_SIGNAL_OFFSET, "share_one()");
 	for (uint32_t i = 0; i < p->nb_pairs && ret == 0; i++) {
 		ret = share_one(l, north_shm_rx(i), p->s.poll_rx_id[i], p->lay.rx_poll[i],
-			vbus_poll_size(VENET_POLL_RX, p->rxq[i]->poll.r.mask + 1),
+			north_poll_size(p, VENET_POLL_RX, p->rxq[i]->poll.r.mask + 1),
 			north_intr_notify);
 		if (ret == 0)
 			ret = share_one(l, north_shm_tx(i), p->s.poll_tx_id[i], p->lay.tx_poll[i],
-				p->s.keep
-					? VENET_POLL_TX_KEEP_SIZE(p->txq[i]->poll.r.mask + 1)
-					: vbus_poll_size(VENET_POLL_TX, p->txq[i]->poll.r.mask + 1),
+				north_poll_size(p, VENET_POLL_TX, p->txq[i]->poll.r.mask + 1),
 				notify_nothing);
 	}
 	return ret;

@@ -97,13 +97,10 @@ layout_plan(struct north_port *p)
 		far = plan_far(p, &at);
 	} else if (p->s.rx == NORTH_RX_POLL) {
 		for (uint32_t i = 0; i < p->nb_pairs; i++) {
-			lay->rx_poll[i] = take(&at,
-				vbus_poll_size(VENET_POLL_RX, vbus_poll_count(p->rxq[i]->nb_desc)));
-			lay->tx_poll[i] = take(
-				&at, p->s.keep ? VENET_POLL_TX_KEEP_SIZE(
-							 vbus_poll_count(p->txq[i]->nb_desc))
-					       : vbus_poll_size(VENET_POLL_TX,
-							 vbus_poll_count(p->txq[i]->nb_desc)));
+			lay->rx_poll[i] = take(&at, north_poll_size(p, VENET_POLL_RX,
+							    vbus_poll_count(p->rxq[i]->nb_desc)));
+			lay->tx_poll[i] = take(&at, north_poll_size(p, VENET_POLL_TX,
+							    vbus_poll_count(p->txq[i]->nb_desc)));
 		}
 	} else {
 		lay->rx_ring = take_ring(&at, rxq->nb_desc);
@@ -286,14 +283,23 @@ rx_poll_build(struct north_local *l, uint32_t pair)
 	memset(&q->ring, 0, sizeof(q->ring));
 	rte_free(q->arrays);
 	q->sw = NULL;
-	q->arrays = rte_zmalloc_socket(
-		"vbus_rxq_arrays", 8 * (size_t)count, RTE_CACHE_LINE_SIZE, l->eth->data->numa_node);
+	q->ids = NULL;
+	q->nb_ids = 0;
+	q->arrays = rte_zmalloc_socket("vbus_rxq_arrays",
+		(sizeof(*q->sw) + sizeof(*q->ids)) * (size_t)count, RTE_CACHE_LINE_SIZE,
+		l->eth->data->numa_node);
 	if (q->arrays == NULL)
 		return -ENOMEM;
 	ret = vbus_poll_north_format(&q->poll, ring, VENET_POLL_RX, count, q->nb_desc);
 	if (ret < 0)
 		return ret;
 	q->sw = q->arrays;
+	if (p->s.newest) {
+		vbus_poll_north_newest(&q->poll, ring, q->room);
+		q->ids = (uint16_t *)(q->sw + count);
+		for (; q->nb_ids < count; q->nb_ids++)
+			q->ids[q->nb_ids] = (uint16_t)(count - 1 - q->nb_ids);
+	}
 	return vbus_signal_attach(&q->sig, ring + VENET_POLL_SIGNAL_OFFSET, VBUS_LOCALITY_NORTH);
 }
 
@@ -305,6 +311,7 @@ rx_far_build(struct north_local *l, uint32_t pair)
 
 	memset(&q->ring, 0, sizeof(q->ring));
 	q->sw = NULL; /* no mbuf is in this ring */
+	q->ids = NULL;
 	q->copy_base = p->zone + p->lay.rx_copy[pair];
 	q->copy_addr = rte_vbus_addr(l->vdev, q->copy_base);
 	q->combining = !rte_vbus_far_cached(l->vdev);

@@ -102,6 +102,13 @@ attach_poll(struct vbus_poll_south *q, struct vbus_ioq_cursor *cur, uint32_t kin
 		return;
 	}
 	keep = (rig.granted_poll & VENET_CAP_POLL_KEEP) != 0 && kind == VENET_POLL_TX;
+	if ((rig.granted_poll & VENET_CAP_POLL_NEWEST) != 0 && kind == VENET_POLL_RX) {
+		CU_ASSERT_EQUAL_FATAL(vbus_poll_south_attach_newest(
+					      q, shm->va, shm->len, 2048, cur, VBUS_IOQ_FRESH),
+			0);
+		CU_ASSERT_EQUAL(shm->signal_offset, VENET_POLL_SIGNAL_OFFSET);
+		return;
+	}
 	len = keep ? VENET_POLL_TX_SIZE((shm->len - 128) / 13) : shm->len;
 	CU_ASSERT_EQUAL_FATAL(
 		vbus_poll_south_attach(q, shm->va, len, kind, 2048, cur, VBUS_IOQ_FRESH), 0);

@@ -14,6 +14,7 @@ static struct rte_mempool *pool;
 static struct rte_mbuf *m[512];
 static uint8_t buf[70000];
 static bool placed; /* across a link: frames are copied, into and out of slots near their readers */
+static bool newest; /* south fills the newest buffer first */
 
 static int
 init(void)
@@ -39,11 +40,13 @@ static void
 up(uint16_t nb_desc, uint64_t rx_off, uint64_t tx_off)
 {
 	rig_probe();
-	rig.poll = VENET_CAP_POLL_RING | VENET_CAP_POLL_PLACED;
+	rig.poll = VENET_CAP_POLL_RING | VENET_CAP_POLL_PLACED |
+		   (newest ? VENET_CAP_POLL_NEWEST : 0);
 	rig.far = rig.hide_all = placed;
 	CU_ASSERT_EQUAL_FATAL(rig_start(pool, nb_desc, rx_off, tx_off, 1500), 0);
-	CU_ASSERT_EQUAL_FATAL(
-		rig.granted_poll, VENET_CAP_POLL_RING | (placed ? VENET_CAP_POLL_PLACED : 0));
+	CU_ASSERT_EQUAL_FATAL(rig.granted_poll, VENET_CAP_POLL_RING |
+							(placed ? VENET_CAP_POLL_PLACED : 0) |
+							(newest ? VENET_CAP_POLL_NEWEST : 0));
 }
 
 /* South takes the next frame of @p nb descriptors. @return its length */
@@ -80,11 +83,20 @@ give(uint32_t comp, uint8_t fill)
 {
 	const uint32_t pos = rig.poll_rx.cur->inuse_head;
 	uint64_t d = vbus_poll_load_desc(&rig.poll_rx.r, pos);
+	uint32_t room = vbus_poll_len(d), nb;
 
-	if (!vbus_poll_desc_is_ready(&rig.poll_rx.r, d, pos))
+	if (newest) {
+		nb = vbus_poll_south_gather(&rig.poll_rx);
+		if (nb == 0)
+			return false;
+		d = vbus_poll_south_newest(&rig.poll_rx, nb, 0);
+		room = rig.poll_rx.r.room;
+		comp = (comp & ~VENET_POLL_COMP_ID) | vbus_poll_comp_of(d);
+	} else if (!vbus_poll_desc_is_ready(&rig.poll_rx.r, d, pos)) {
 		return false;
+	}
 	memset((void *)(uintptr_t)vbus_poll_addr(d), fill,
-		RTE_MIN(comp & VENET_POLL_COMP_LEN, vbus_poll_len(d)));
+		RTE_MIN(comp & VENET_POLL_COMP_LEN, room));
 	vbus_poll_south_complete(&rig.poll_rx, &comp, 1);
 	return true;
 }
@@ -327,6 +339,44 @@ test_receive_hostile(void)
 	}
 }
 
+/* Numbers that south has not, or has given back already: nothing comes of them, and the others go on. */
+static void
+test_newest_hostile(void)
+{
+	unsigned int before = rig_avail(pool);
+	uint32_t i, comp, round;
+	uint16_t n;
+
+	for (round = 0; round < 2; round++) {
+		newest = true;
+		up(64, round == 0 ? 0 : RTE_ETH_RX_OFFLOAD_SCATTER, 0);
+		for (i = 0; i < 400; i++) {
+			/* The same one all the time, whether it was posted again or not; wild ones. */
+			comp = 100 | (i % 2 ? 7u << VENET_POLL_COMP_ID_SHIFT : i << 20);
+			comp |= i % 5 == 4 ? VENET_POLL_COMP_MORE : 0;
+			vbus_poll_south_complete(&rig.poll_rx, &comp, 1);
+			n = rte_eth_rx_burst(rig.port, 0, m, 8);
+			CU_ASSERT(n <= 1);
+			rte_pktmbuf_free_bulk(m, n);
+		}
+		CU_ASSERT(xstat("rx_q0_bad_buffer_numbers") > 5);
+		CU_ASSERT_EQUAL(rig.up, true);
+		down(before);
+		newest = false;
+	}
+}
+
+static void
+test_newest(void)
+{
+	newest = true;
+	test_transmit();
+	test_receive();
+	test_receive_chains();
+	test_receive_hostile();
+	newest = false;
+}
+
 /* What tells of a ring knows this one. */
 static void
 told(void)
@@ -522,6 +572,8 @@ main(void)
 		{"receive: chains", test_receive_chains},
 		{"a south that lies", test_receive_hostile},
 		{"placed: the same", test_placed},
+		{"newest first: the same", test_newest},
+		{"newest first: a south that lies", test_newest_hostile},
 		{"the ioqs instead", test_v2},
 		{"several queues", test_several},
 		{NULL, NULL},

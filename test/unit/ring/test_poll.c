@@ -338,6 +338,67 @@ test_successor(void)
 	ring_close(&r);
 }
 
+/* The same with a store: whose buffers they were is known yet. */
+static void
+test_successor_newest(void)
+{
+	struct ring r;
+	uint32_t pos, left, extra, i, held;
+	uint64_t d;
+
+	for (pos = 0; pos < 40; pos++) {
+		for (left = 0; left <= 10; left++) {
+			extra = 3 + (pos + left) % 4; /* those are held by south and stay so */
+			memset(&r, 0, sizeof(r));
+			r.size = VENET_POLL_RX_NEWEST_SIZE(16);
+			r.head = aligned_alloc(64, r.size);
+			r.cur = aligned_alloc(64, sizeof(*r.cur));
+			CU_ASSERT_FATAL(r.head != NULL && r.cur != NULL);
+			CU_ASSERT_EQUAL_FATAL(
+				vbus_poll_north_format(&r.n, r.head, VENET_POLL_RX, 16, 16), 0);
+			vbus_poll_north_newest(&r.n, r.head, 2000);
+			CU_ASSERT_EQUAL_FATAL(vbus_poll_south_attach_newest(&r.s, r.head, r.size,
+						      16, r.cur, VBUS_IOQ_FRESH),
+				0);
+			for (i = 0; i < pos + left + extra; i++) {
+				d = vbus_poll_buffer(addr_of(i), i % 16);
+				vbus_poll_north_post(&r.n, &d, 1);
+				held = vbus_poll_south_gather(&r.s);
+				if (i < pos) {
+					uint32_t comp = vbus_poll_comp_of(
+						vbus_poll_south_newest(&r.s, held, 0));
+
+					TEST_CHECK(vbus_poll_comp_id(comp) == i % 16);
+					vbus_poll_south_complete(&r.s, &comp, 1);
+					r.n.head++;
+				}
+			}
+			/* Killed after the position moved, and before any of them was completed. */
+			r.cur->inuse_head += left;
+			CU_ASSERT_EQUAL(vbus_poll_south_attach_newest(
+						&r.s, r.head, r.size, 16, r.cur, VBUS_IOQ_RESUME),
+				0);
+			TEST_CHECK(vbus_poll_north_ready_count(&r.n, 16) == left);
+			for (i = 0; i < left; i++) {
+				uint32_t c = vbus_poll_load_comp(&r.n.r, r.n.head + i);
+
+				TEST_CHECK((c & VENET_POLL_COMP_LEN) == 0);
+				TEST_CHECK(
+					vbus_poll_comp_id(c) == (pos + left + extra - 1 - i) % 16);
+			}
+			TEST_CHECK(vbus_poll_south_gather(&r.s) == extra);
+			TEST_CHECK(vbus_poll_addr(vbus_poll_south_newest(&r.s, extra, 0)) ==
+				   addr_of(pos + extra - 1));
+			/* A cursor that cannot be. */
+			r.cur->inuse_tail = r.cur->inuse_head + 17;
+			CU_ASSERT_EQUAL(vbus_poll_south_attach_newest(
+						&r.s, r.head, r.size, 16, r.cur, VBUS_IOQ_RESUME),
+				-EINVAL);
+			ring_close(&r);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -347,6 +408,7 @@ main(void)
 		{"what attach refuses", test_attach},
 		{"a wild count of what is done", test_wild_done},
 		{"the successor of a killed process", test_successor},
+		{"newest first: its successor", test_successor_newest},
 	};
 
 	return test_main("poll ring", cases, sizeof(cases) / sizeof(cases[0]));

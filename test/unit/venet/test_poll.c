@@ -25,13 +25,17 @@ static struct vbus_shm shm[2];
 static struct vbus_ioq_cursor cursor[2];
 static uint64_t buf[COUNT]; /* of the receive ring */
 static uint32_t room;
-static bool placed; /* south's areas lie elsewhere */
+static bool placed;	 /* south's areas lie elsewhere */
+static bool newest;	 /* south fills the newest buffer first */
+static bool lent[COUNT]; /* NEWEST: south has the buffer of this number */
 
 static int
 share_poll(uint32_t kind, struct vbus_poll_north *q, uint32_t limit)
 {
-	uint32_t len = (uint32_t)(placed ? vbus_poll_placed_size(COUNT)
-					 : vbus_poll_size(kind, COUNT));
+	const bool store = newest && kind == VENET_POLL_RX;
+	uint32_t len = (uint32_t)(placed  ? vbus_poll_placed_size(COUNT)
+				  : store ? VENET_POLL_RX_NEWEST_SIZE(COUNT)
+					  : vbus_poll_size(kind, COUNT));
 	uint64_t back = placed ? rig_alloc(&r, vbus_poll_back_size(kind, COUNT)) : 0;
 
 	memset(&shm[kind], 0, sizeof(shm[kind]));
@@ -47,34 +51,42 @@ share_poll(uint32_t kind, struct vbus_poll_north *q, uint32_t limit)
 			0);
 	} else {
 		CU_ASSERT_EQUAL(vbus_poll_north_format(q, shm[kind].va, kind, COUNT, limit), 0);
+		if (store)
+			vbus_poll_north_newest(q, shm[kind].va, room);
 	}
 	return r.cls->ops->shm(&r.conn, &shm[kind]);
 }
 
+/* The buffer of this number, or entry. */
 static void
-post(uint64_t iova, uint32_t len)
+post(uint32_t id)
 {
-	uint64_t d = vbus_poll_desc(iova, len, 0);
+	uint64_t d = newest ? vbus_poll_buffer(buf[id], id) : vbus_poll_desc(buf[id], room, 0);
 
+	lent[id] = true;
 	vbus_poll_north_post(&rx, &d, 1);
 }
 
 static void
 up(uint32_t sg, uint32_t l4ro, uint32_t rx_room)
 {
+	const uint32_t caps = VENET_CAP_POLL_RING | (placed ? VENET_CAP_POLL_PLACED : 0) |
+			      (newest ? VENET_CAP_POLL_NEWEST : 0);
 	uint32_t i;
 
+	room = rx_room;
 	rig_open(&r, sg, 0, l4ro);
 	CU_ASSERT_EQUAL(rig_negcap(&r, VENET_CAP_GROUP_POLL, VENET_CAP_POLL_PLACED), 0);
-	CU_ASSERT_EQUAL(rig_negcap(&r, VENET_CAP_GROUP_POLL,
-				VENET_CAP_POLL_RING | (placed ? VENET_CAP_POLL_PLACED : 0)),
-		VENET_CAP_POLL_RING | (placed ? VENET_CAP_POLL_PLACED : 0));
+	CU_ASSERT_EQUAL(
+		rig_negcap(&r, VENET_CAP_GROUP_POLL,
+			VENET_CAP_POLL_RING | VENET_CAP_POLL_PLACED | VENET_CAP_POLL_NEWEST),
+		VENET_CAP_POLL_RING | VENET_CAP_POLL_PLACED);
+	CU_ASSERT_EQUAL(rig_negcap(&r, VENET_CAP_GROUP_POLL, caps), caps);
 	CU_ASSERT_EQUAL_FATAL(share_poll(VENET_POLL_RX, &rx, COUNT), 0);
 	CU_ASSERT_EQUAL_FATAL(share_poll(VENET_POLL_TX, &tx, COUNT), 0);
-	room = rx_room;
 	for (i = 0; i < COUNT; i++) {
 		buf[i] = rig_alloc(&r, rx_room + 2) + 2;
-		post(buf[i], rx_room);
+		post(i);
 	}
 	rig_bind(&r);
 	vbus_venet_set_ready(r.v, true);
@@ -117,13 +129,17 @@ recv_frame(uint32_t *nb, uint64_t *meta)
 		c = vbus_poll_load_comp(&rx.r, rx.head);
 		if (c & VENET_POLL_COMP_META)
 			*meta = rx.r.meta[slot];
+		if (newest)
+			slot = vbus_poll_comp_id(c);
+		CU_ASSERT_TRUE_FATAL(slot < COUNT && lent[slot]);
+		lent[slot] = false;
 		CU_ASSERT_FATAL((c & VENET_POLL_COMP_LEN) <= room);
 		vbus_memview_copy_in(r.view, &(struct vbus_memcache){0, 0, 0}, out + len, buf[slot],
 			c & VENET_POLL_COMP_LEN);
 		len += c & VENET_POLL_COMP_LEN;
 		rx.head++;
 		(*nb)++;
-		post(buf[slot], room);
+		post(slot);
 	} while (c & VENET_POLL_COMP_MORE);
 	return len;
 }
@@ -470,6 +486,9 @@ test_to_north_hostile(void)
 
 		rx.r.desc[i] = vbus_poll_desc(trap[i % 4], i % 4 == 3 ? i % 14 : 2000, 0) |
 			       vbus_poll_desc_phase(&rx.r, i);
+		if (newest) /* all have one room, which is large enough */
+			rx.r.desc[i] = vbus_poll_buffer(trap[i % 3], 0x7fff - i) |
+				       vbus_poll_desc_phase(&rx.r, i);
 	}
 	for (i = 0; i < 200; i++) {
 		m = rig_mbuf(&r, in, 60 + i, 1);
@@ -508,6 +527,10 @@ test_control(void)
 	}
 	CU_ASSERT_EQUAL(rig_call(&r, VENET_FUNC_FLUSHRX, NULL, 0), 0);
 	CU_ASSERT_EQUAL(vbus_poll_north_ready_count(&rx, COUNT), COUNT);
+	for (i = 1; i < COUNT; i++) { /* each of them once: recv_frame() looks */
+		CU_ASSERT_EQUAL(recv_frame(&nb, &meta), 0);
+		CU_ASSERT_EQUAL(nb, 1);
+	}
 	CU_ASSERT_EQUAL(recv_frame(&nb, &meta), 0);
 	CU_ASSERT_EQUAL(nb, 1);
 	CU_ASSERT_FALSE(vbus_venet_rx_intr_enable(r.v, 0));
@@ -570,6 +593,77 @@ test_placed_hostile(void)
 	placed = false;
 }
 
+/* South fills the newest buffer first, and a buffer that it has for long is not lost. */
+static void
+test_newest(void)
+{
+	struct rte_mbuf *m;
+	uint32_t i, nb, comp;
+	uint64_t meta;
+
+	newest = true;
+	up(0, 0, 2000);
+	for (i = 0; i < 5 * COUNT; i++) {
+		m = rig_mbuf(&r, in, 60, 1);
+		CU_ASSERT_EQUAL_FATAL(vbus_venet_tx_burst(r.v, 0, &m, 1), 1);
+		comp = vbus_poll_load_comp(&rx.r, rx.head);
+		CU_ASSERT_EQUAL(vbus_poll_comp_id(comp), COUNT - 1); /* again and again */
+		CU_ASSERT_EQUAL(recv_frame(&nb, &meta), 60);
+		CU_ASSERT_EQUAL(vbus_venet_tx_free(r.v, 0), COUNT);
+	}
+	rig_close(&r);
+	test_to_north();
+	test_to_north_full();
+	test_control();
+	test_noise();
+	newest = false;
+}
+
+/* A north that posts what it has not got back, and wild words in the store. */
+static void
+test_newest_hostile(void)
+{
+	struct rte_mbuf *m;
+	uint32_t i, k;
+
+	newest = true;
+	test_to_north_hostile();
+	up(0, SG_ALL, 2000);
+	for (i = 0; i < 2000; i++) {
+		for (k = 0; k < COUNT; k++) {
+			const uint64_t d = vbus_poll_buffer(
+				rte_rand(), (uint32_t)rte_rand() & 0x7fff);
+
+			/* Every phase: as if all of them had been posted once more. */
+			rx.r.desc[k] = d | (i % 2 == 0 ? VENET_POLL_PHASE : 0);
+			rx.r.store[k] = rte_rand();
+		}
+		m = rig_mbuf(&r, in, 60 + i % 1900, 1 + i % 2);
+		if (vbus_venet_tx_burst(r.v, 0, &m, 1) == 0)
+			rte_pktmbuf_free(m);
+		CU_ASSERT(cursor[VENET_POLL_RX].inuse_tail - cursor[VENET_POLL_RX].inuse_head <=
+			  COUNT);
+		if (i % 100 == 0)
+			rig_call(&r, VENET_FUNC_FLUSHRX, NULL, 0);
+	}
+	CU_ASSERT_EQUAL(r.nb_faults, 0);
+	rig_close(&r);
+	/* A block of the other size, and rooms that cannot be. */
+	rig_open(&r, 0, 0, 0);
+	rig_negcap(&r, VENET_CAP_GROUP_POLL, VENET_CAP_POLL_RING | VENET_CAP_POLL_NEWEST);
+	CU_ASSERT_EQUAL(share_poll(VENET_POLL_RX, &rx, COUNT), 0);
+	for (i = 0; i < 3; i++) {
+		rig_close(&r);
+		rig_open(&r, 0, 0, 0);
+		rig_negcap(&r, VENET_CAP_GROUP_POLL, VENET_CAP_POLL_RING | VENET_CAP_POLL_NEWEST);
+		room = i == 0 ? 0 : i == 1 ? VENET_POLL_LEN_MAX + 1 : 2000;
+		newest = i < 2;
+		CU_ASSERT_EQUAL(share_poll(VENET_POLL_RX, &rx, COUNT), -EINVAL);
+	}
+	rig_close(&r);
+	newest = false;
+}
+
 #define TRICKLE 20000u
 
 static bool
@@ -620,6 +714,8 @@ main(void)
 		{"to north: buffers that lie", test_to_north_hostile},
 		{"down, up, moved, flushed, dropped", test_control},
 		{"idle", test_idle},
+		{"newest first", test_newest},
+		{"newest first: a north that lies", test_newest_hostile},
 		{"placed: the same", test_placed},
 		{"placed: areas that are none", test_placed_hostile},
 		{NULL, NULL},
