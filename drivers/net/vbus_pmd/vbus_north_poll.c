@@ -256,7 +256,8 @@ rx_burst(struct north_rxq *q, struct rte_mbuf **pkts, uint16_t nb, const bool ne
 			/* Phase and flags make it too long. */
 			const uint32_t c = vbus_peer_load_owner32(&comp[i]) ^ phase;
 			const uint32_t len = newest ? c & ~VENET_POLL_COMP_ID : c;
-			const uint32_t id = newest ? vbus_poll_comp_id(c) & mask : idx + i;
+			/* The flags above it are not in the mask. */
+			const uint32_t id = newest ? c >> VENET_POLL_COMP_ID_SHIFT & mask : idx + i;
 			struct rte_mbuf *m;
 
 			if (unlikely(len - NORTH_FRAME_MIN > span))
