@@ -226,7 +226,8 @@ north_kept_end(struct north_txq *q, bool gone, bool *zone)
 		if ((q->out[i] & NORTH_OUT_KEPT) == 0)
 			continue;
 		q->nb_out--;
-		out_set(q, i, 0);
+		/* An empty entry in flight there stays one: the cookie is not its own. */
+		out_set(q, i, q->out[i] & (uint8_t)~NORTH_OUT_KEPT);
 		if (gone) {
 			(void)north_tx_free_mixed(q, &q->sw[i], 1);
 			continue;

@@ -175,6 +175,23 @@ test_round(void)
 	down(0);
 }
 
+/* The peer dies while empty entries pass frames that are out: each is freed once. */
+static void
+test_round_lost(void)
+{
+	uint32_t i;
+
+	up(0);
+	CU_ASSERT_EQUAL(push(N), N);
+	for (i = 0; i < N; i++)
+		take(i % 4 == 0);
+	CU_ASSERT_EQUAL(out(), N / 4);
+	CU_ASSERT_EQUAL(push(N), N - N / 4);
+	rig_lost();
+	CU_ASSERT_EQUAL(rig_avail(pool), before);
+	down(0);
+}
+
 /* Chains want entries that follow each other. */
 static void
 test_chains(void)
@@ -320,6 +337,7 @@ main(void)
 		{"out of order, over laps", test_order},
 		{"back before it is done", test_early},
 		{"the ring comes round", test_round},
+		{"the peer dies while they are passed", test_round_lost},
 		{"chains between entries that are out", test_chains},
 		{"a south that lies", test_hostile},
 		{"ends with frames out", test_end},
