@@ -123,7 +123,7 @@ vbus_memview_copy_out(const struct vbus_memview *v, struct vbus_memcache *c, uin
 		return 0;
 	dst = vbus_memview_ptr(v, c, iova, len);
 	if (dst != NULL) {
-		memcpy(dst, src, len);
+		memmove(dst, src, len);
 		return 0;
 	}
 	while (len != 0) {
@@ -132,7 +132,7 @@ vbus_memview_copy_out(const struct vbus_memview *v, struct vbus_memcache *c, uin
 
 		if (n == 0)
 			return -EFAULT;
-		memcpy((void *)va, src, n);
+		memmove((void *)va, src, n);
 		src = (const uint8_t *)src + n;
 		len -= n;
 		iova += n;

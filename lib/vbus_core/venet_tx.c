@@ -121,7 +121,7 @@ venet_copy_chain(uint8_t *dst, const struct rte_mbuf *m, uint32_t off, uint32_t 
 			continue;
 		}
 		n = RTE_MIN(m->data_len - off, len - done);
-		memcpy(dst + done, rte_pktmbuf_mtod_offset(m, const void *, off), n);
+		memmove(dst + done, rte_pktmbuf_mtod_offset(m, const void *, off), n);
 		done += n;
 		off = 0;
 	}

@@ -89,7 +89,7 @@ venet_write(const struct venet_path *p, struct vbus_memcache *mc, const struct v
 	uint32_t off, const void *src, uint32_t len)
 {
 	if (likely(piece->ptr_peer != NULL)) {
-		memcpy(piece->ptr_peer + off, src, len);
+		memmove(piece->ptr_peer + off, src, len);
 		return 0;
 	}
 	return vbus_memview_copy_out(p->view, mc, piece->iova + off, src, len);
